@@ -1,0 +1,349 @@
+"""A trained classifier on plain arrays: network, genes, classes, preprocessing and calibration in one file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cellclf import _tensors, stats
+from cellclf._preprocessing import Preprocessing, normalise
+from cellclf.fit import Fit
+from cellclf.fit._hardware import device_of
+from cellclf.fit._history import COLUMNS
+from cellclf.nn._registry import from_header, to_header
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from cellclf._types import Matrix
+    from cellclf.nn._network import Network
+    from cellclf.nn._registry import Description
+
+FORMAT = 1
+BLOCK = 4096
+
+
+class Block(NamedTuple):
+    """Predictions for some cells: probabilities, embedding, novelty, and probabilities of the linear network."""
+
+    proba: np.ndarray
+    embedding: np.ndarray
+    novelty: np.ndarray
+    linear_proba: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A trained classifier.
+
+    :func:`cellclf.tl.train` makes one; it works on plain arrays, and :func:`cellclf.tl.predict` applies it to AnnData.
+
+    Parameters
+    ----------
+    description
+        The network's description, such as :class:`cellclf.nn.MLP`.
+    network
+        The trained module.
+    linear
+        The linear network trained on the same genes and rows, the bar to pass.
+    genes
+        Names of the genes, in the order of the columns that the network reads.
+    classes
+        Names of the classes, in the order of the columns of `cellclf_proba`.
+    preprocessing
+        What happens to the values first; learnt on the training rows.
+    novelty
+        Where the training cells of each class lie in the embedding.
+    temperature
+        The logits are divided by this number, chosen on the validation rows.
+    linear_temperature
+        The same for the linear network.
+    prior
+        Share of each class among the training rows.
+    gene_norms
+        Length of each gene's weight vector in the first layer: what the network would miss without the gene.
+    options
+        How it was trained.
+    epochs
+        History of the training, one array per column.
+    facts
+        What else is known of the training: label, layer, number of rows, skill on the validation rows.
+    """
+
+    description: Description
+    network: Network = field(repr=False)
+    linear: Network = field(repr=False)
+    genes: np.ndarray = field(repr=False)
+    classes: np.ndarray
+    preprocessing: Preprocessing = field(repr=False)
+    novelty: stats.Novelty = field(repr=False)
+    temperature: float
+    linear_temperature: float
+    prior: np.ndarray = field(repr=False)
+    gene_norms: np.ndarray = field(repr=False)
+    options: Fit
+    epochs: dict[str, np.ndarray] = field(repr=False)
+    facts: dict[str, Any] = field(repr=False)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per epoch: losses, accuracy and macro-F1 on the validation rows, learning rate, time."""
+        return pd.DataFrame({name: self.epochs[name] for name in COLUMNS}).astype({"epoch": int})
+
+    @property
+    def skill(self) -> pd.DataFrame:
+        """Log loss, accuracy and macro-F1 of network, linear network and class prior on the validation rows."""
+        return pd.DataFrame(self.facts["skill"]).T
+
+    def predict_proba(self, X: Matrix, *, totals: np.ndarray | None = None) -> np.ndarray:
+        """Return the probability of each class for each cell.
+
+        Parameters
+        ----------
+        X
+            Values (n_cells × n_genes) of the model's own `genes`, in their order, as they stood in the training matrix.
+        totals
+            Sum of each cell over **all** genes of its matrix (n_cells); needed where the model was trained on counts.
+
+        Returns
+        -------
+        Probabilities (n_cells × n_classes), float32; rows sum to 1.
+
+        Raises
+        ------
+        ValueError
+            The number of columns is not that of the model's genes, `totals` is missing, or a value is not finite.
+
+        Examples
+        --------
+        >>> clf = cc.tl.train(adata)  # doctest: +SKIP
+        >>> clf.predict_proba(adata[:, clf.genes].X)  # doctest: +SKIP
+        """
+        return np.concatenate([block.proba for block in self.blocks(self._values(X, totals))])
+
+    def embed(self, X: Matrix, *, totals: np.ndarray | None = None) -> np.ndarray:
+        """Return what the network's last layer sees of each cell.
+
+        Parameters
+        ----------
+        X
+            As for :meth:`predict_proba`.
+        totals
+            As for :meth:`predict_proba`.
+
+        Returns
+        -------
+        Embedding (n_cells × n_embedding), float32.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`predict_proba`.
+        """
+        return np.concatenate([block.embedding for block in self.blocks(self._values(X, totals))])
+
+    def _values(self, x: Matrix, totals: np.ndarray | None) -> np.ndarray:
+        """Check a plain matrix and normalise it."""
+        if np.ndim(x) != 2 or x.shape[1] != len(self.genes):
+            msg = (
+                f"X has shape {np.shape(x)}; the model reads {len(self.genes)} genes. Give X[:, genes] in their order."
+            )
+            raise ValueError(msg)
+        every = np.ones(x.shape[0], dtype=bool)
+        values, _ = stats.dense(x, every, np.arange(x.shape[1]))
+        if np.isnan(values).any():
+            msg = f"X holds {int(np.isnan(values).sum())} missing values (NaN). Remove or replace them first."
+            raise ValueError(msg)
+        return self.normalised(values, totals)
+
+    def normalised(self, values: np.ndarray, totals: np.ndarray | None) -> np.ndarray:
+        """Bring raw float32 values (n_cells, n_genes; NaN = missing gene) to what the scaling was learnt on, in place."""
+        if not self.preprocessing.counts:
+            return values
+        if totals is None:
+            msg = "The model was trained on counts. Give `totals`, the sum of each cell over all genes of its matrix."
+            raise ValueError(msg)
+        return normalise(values, np.asarray(totals, dtype=np.float64))
+
+    def inputs(self, values: np.ndarray) -> np.ndarray:
+        """Scale normalised values into what the network reads."""
+        if np.isinf(values).any():
+            msg = "The matrix holds infinite values (or numbers beyond float32). Remove or replace them first."
+            raise ValueError(msg)
+        return self.preprocessing.apply(values)
+
+    @torch.no_grad()
+    def blocks(self, values: np.ndarray) -> Iterator[Block]:
+        """Run both networks over normalised values, a block of rows at a time."""
+        device = device_of(self.options.device)
+        network, linear = self.network.to(device).eval(), self.linear.to(device).eval()
+        for start in range(0, max(len(values), 1), BLOCK):
+            x = torch.from_numpy(self.inputs(values[start : start + BLOCK])).to(device)
+            embedding = network.embed(x).cpu().numpy()
+            yield Block(
+                proba=torch.softmax(network(x) / self.temperature, dim=1).cpu().numpy(),
+                embedding=embedding,
+                novelty=self.novelty.score(embedding),
+                linear_proba=torch.softmax(linear(x) / self.linear_temperature, dim=1).cpu().numpy(),
+            )
+
+    # --- bytes and files --------------------------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """Serialise as safetensors with a JSON header; equal models give equal bytes.
+
+        Returns
+        -------
+        The bytes.
+        """
+        tensors: dict[str, np.ndarray] = {
+            "prior": self.prior,
+            "gene_norms": self.gene_norms,
+            "novelty.means": self.novelty.means,
+            "novelty.whitening": self.novelty.whitening,
+        }
+        groups = {
+            "network": _state(self.network),
+            "linear": _state(self.linear),
+            "preprocessing": self.preprocessing.tensors(),
+            "history": self.epochs,
+        }
+        tensors |= {f"{group}.{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
+        header = {
+            "format": FORMAT,
+            "network": to_header(self.description),
+            "genes": [str(name) for name in self.genes],
+            "classes": [str(name) for name in self.classes],
+            "preprocessing": self.preprocessing.header(),
+            "temperature": self.temperature,
+            "linear_temperature": self.linear_temperature,
+            "options": asdict(self.options),
+            "facts": self.facts,
+        }
+        return _tensors.pack(tensors, header)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, source: str = "these bytes") -> Classifier:
+        """Rebuild a classifier from what :meth:`to_bytes` gave.
+
+        Parameters
+        ----------
+        data
+            The bytes.
+        source
+            Where they come from, for the error message.
+
+        Returns
+        -------
+        The classifier.
+
+        Raises
+        ------
+        ValueError
+            The bytes hold no classifier, or one of a later format.
+        """
+        return cls._restore(*_tensors.unpack(data, source=source), source=source)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the classifier to a file; an existing one is replaced at once, never half.
+
+        Parameters
+        ----------
+        path
+            Where to write, such as ``"model.safetensors"``.
+
+        Returns
+        -------
+        None
+
+        Raises
+        ------
+        FileNotFoundError
+            The folder does not exist.
+
+        Examples
+        --------
+        >>> clf.save("model.safetensors")  # doctest: +SKIP
+        """
+        _tensors.write(path, self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Classifier:
+        """Read a classifier from a file.
+
+        Parameters
+        ----------
+        path
+            A file written by :meth:`save`.
+
+        Returns
+        -------
+        The classifier; it predicts exactly as the saved one did.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            The file holds no classifier, or one of a later format.
+
+        Examples
+        --------
+        >>> clf = cc.Classifier.load("model.safetensors")  # doctest: +SKIP
+        """
+        return cls._restore(*_tensors.read(path), source=repr(str(path)))
+
+    @classmethod
+    def _restore(cls, tensors: dict[str, np.ndarray], header: dict[str, Any], *, source: str) -> Classifier:
+        """Rebuild the networks from the header and fill them from the tensors."""
+        if header.get("format") != FORMAT:
+            msg = f"{source} has model format {header.get('format')!r}; this version reads {FORMAT}. Update cellclf."
+            raise ValueError(msg)
+        options = Fit(**header["options"])
+        description = from_header(header["network"])
+        shape = len(header["genes"]), len(header["classes"])
+        with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
+            network = description.build(*shape, members=options.members)
+            linear = from_header({"name": "Linear"}).build(*shape)
+        try:
+            network.load_state_dict(_tensor_group(tensors, "network"), strict=True)
+            linear.load_state_dict(_tensor_group(tensors, "linear"), strict=True)
+        except RuntimeError as error:
+            msg = f"The weights in {source} do not fit its network: {error} The file is damaged; save the model again."
+            raise ValueError(msg) from error
+        return cls(
+            description=description,
+            network=network.eval(),
+            linear=linear.eval(),
+            genes=np.array(header["genes"], dtype=object),
+            classes=np.array(header["classes"], dtype=object),
+            preprocessing=Preprocessing.restore(header["preprocessing"], _group(tensors, "preprocessing")),
+            novelty=stats.Novelty(tensors["novelty.means"], tensors["novelty.whitening"]),
+            temperature=header["temperature"],
+            linear_temperature=header["linear_temperature"],
+            prior=tensors["prior"],
+            gene_norms=tensors["gene_norms"],
+            options=options,
+            epochs=_group(tensors, "history"),
+            facts=header["facts"],
+        )
+
+
+def _state(module: torch.nn.Module) -> dict[str, np.ndarray]:
+    """Return a module's weights as arrays."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
+
+
+def _group(tensors: dict[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
+    """Return the arrays whose name starts with `group.`."""
+    return {name.removeprefix(f"{group}."): array for name, array in tensors.items() if name.startswith(f"{group}.")}
+
+
+def _tensor_group(tensors: dict[str, np.ndarray], group: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose name starts with `group.`."""
+    return {name: torch.from_numpy(np.array(array)) for name, array in _group(tensors, group).items()}

@@ -1,0 +1,85 @@
+"""What happens to the values before they enter the network; learnt on training rows, stored with the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellclf import stats
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TARGET_SUM = 1e4
+CLIP = 10.0
+ARRAYS = ("fill", "offset", "divisor", "weight")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Counts to logarithms (where `counts`), then (value - offset) / divisor, clipped (where `clip`), times weight.
+
+    The arrays hold one float32 per gene; `fill` is the training mean, which stands in for a gene that a query lacks.
+    """
+
+    counts: bool
+    clip: bool
+    fill: np.ndarray
+    offset: np.ndarray
+    divisor: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def learn(cls, values: np.ndarray, *, counts: bool, scale: str) -> Preprocessing:
+        """Learn the scaling from `values` (n_cells, n_genes), already normalised where they were counts."""
+        mean, std = stats.mean_std(values)
+        if scale == "zscore":
+            offset, divisor = mean, std
+        elif scale == "minmax":
+            offset, divisor = values.min(axis=0), np.ptp(values, axis=0)
+        elif scale == "maxabs":
+            offset, divisor = np.zeros_like(mean), np.abs(values).max(axis=0)
+        else:
+            offset, divisor = np.zeros_like(mean), np.ones_like(std)
+        arrays = [mean, offset, np.where(divisor > 0, divisor, 1.0), np.ones_like(mean)]  # a constant gene becomes 0
+        return cls(counts, scale == "zscore", *(array.astype(np.float32) for array in arrays))
+
+    def weighted(self, information: np.ndarray, power: float) -> Preprocessing:
+        """Multiply each gene by a power of what it tells about the label; the root mean square of the weights is one."""
+        weight = np.clip(information, 0, None) ** power if power > 0 else np.ones_like(information)
+        size = np.sqrt(np.mean(weight**2))
+        weight = weight / size if size > 0 else np.ones_like(weight)  # no gene tells anything: all stay equal
+        return Preprocessing(self.counts, self.clip, self.fill, self.offset, self.divisor, weight.astype(np.float32))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Scale normalised `values` (n_cells, n_genes) float32; NaN stands for a missing gene and is filled."""
+        missing = np.isnan(values)
+        scaled = np.where(missing, self.fill, values) if missing.any() else values.copy()
+        scaled -= self.offset
+        scaled /= self.divisor
+        if self.clip:
+            np.clip(scaled, -CLIP, CLIP, out=scaled)
+        scaled *= self.weight
+        return scaled
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the arrays by name."""
+        return {name: getattr(self, name) for name in ARRAYS}
+
+    def header(self) -> dict[str, Any]:
+        """Return what is not an array."""
+        return {"counts": self.counts, "clip": self.clip}
+
+    @classmethod
+    def restore(cls, header: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Preprocessing:
+        """Rebuild from header and arrays."""
+        return cls(bool(header["counts"]), bool(header["clip"]), *(tensors[name] for name in ARRAYS))
+
+
+def normalise(values: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Bring counts (n_cells, n_genes) to log1p of 10 000 per cell, in place; `totals` are sums over all genes of the matrix."""
+    factor = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
+    values *= factor[:, None].astype(np.float32)
+    return np.log1p(values, out=values)

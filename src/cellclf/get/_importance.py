@@ -1,0 +1,78 @@
+"""The importance of the genes as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cellclf import _slots
+from cellclf.get import _tables
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def importance(
+    adata: AnnData,
+    *,
+    key: str = "importance",
+    n_genes: int | None = None,
+    by_class: bool = False,
+) -> pd.DataFrame:
+    """Return what :func:`cellclf.tl.importance` wrote, the most important gene first.
+
+    Parameters
+    ----------
+    adata
+        Annotated data with importances.
+    key
+        The `key_added` of :func:`cellclf.tl.importance`.
+    n_genes
+        How many genes to return; `None` for all.
+    by_class
+        Return the importance for the cells of each class instead.
+
+    Returns
+    -------
+    One row per gene (index `gene`) with the columns `importance` and `importance_se`: the rise of the log loss in nats
+    when the gene is shuffled, and its standard error; or, for ``method="weights"``, a sum of absolute weights and NaN.
+    With `by_class=True`: one row per gene and class with the columns `gene`, `class` and `importance`.
+
+    Raises
+    ------
+    KeyError
+        There are no such importances in `adata`.
+    ValueError
+        `n_genes` is not a whole number of 1 or more.
+
+    Examples
+    --------
+    >>> import cellclf as cc
+    >>> cc.tl.importance(adata)  # doctest: +SKIP
+    >>> cc.get.importance(adata, n_genes=3)  # doctest: +SKIP
+    """
+    index = _tables.names(adata.var_names, "gene")
+    columns = {"importance": key, "importance_se": f"{key}_se"}
+    table = pd.DataFrame(
+        {
+            name: np.asarray(_tables.column(adata.var, written, where="adata.var", verb="tl.importance"))
+            for name, written in columns.items()
+        },
+        index=index,
+    )
+    table["_row"] = np.arange(len(table))
+    table = _tables.first(table, "importance", n_genes)
+    if not by_class:
+        return table.drop(columns="_row")
+    record = _slots.fetch_record(adata, key, "tl.importance")
+    if f"{key}_by_class" not in adata.varm:
+        msg = f"adata.varm holds no {key + '_by_class'!r}. Run `cc.tl.importance` with method='permutation' to have it."
+        raise KeyError(msg)
+    return _tables.by_class(adata.varm[f"{key}_by_class"], table, _slots.strings(record["classes"]), "importance")
+
+
+def method(adata: AnnData, key: str) -> str:
+    """Return how the importance was measured: permutation or weights."""
+    return str(_slots.fetch_record(adata, key, "tl.importance")["method"])

@@ -1,0 +1,53 @@
+"""The predictions of the cells as a table."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cellclf.get import _tables
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def predictions(adata: AnnData, *, key: str = "cellclf") -> pd.DataFrame:
+    """Return what :func:`cellclf.tl.predict` wrote of each cell.
+
+    Parameters
+    ----------
+    adata
+        Annotated data with predictions.
+    key
+        The `key_added` of :func:`cellclf.tl.predict`.
+
+    Returns
+    -------
+    One row per cell (index `cell`) with the columns `predicted` (category), `confidence`, the probability of that class,
+    and `unknown_score`, higher for cells unlike any training cell.
+
+    Raises
+    ------
+    KeyError
+        There are no such predictions in `adata`.
+
+    Examples
+    --------
+    >>> import cellclf as cc
+    >>> cc.tl.predict(adata)  # doctest: +SKIP
+    >>> cc.get.predictions(adata).query("confidence < 0.5")  # doctest: +SKIP
+    """
+    column = partial(_tables.column, adata.obs, where="adata.obs", verb="tl.predict")
+    predicted = pd.Categorical(column(key))
+    categories = _tables.names(predicted.categories, "class").rename(None)
+    return pd.DataFrame(
+        {
+            "predicted": pd.Categorical.from_codes(predicted.codes, categories=categories),
+            "confidence": np.asarray(column(f"{key}_confidence")),
+            "unknown_score": np.asarray(column(f"{key}_unknown_score")),
+        },
+        index=_tables.names(adata.obs_names, "cell"),
+    )

@@ -1,0 +1,146 @@
+"""The multi-layer perceptron, with an optional linear skip from the genes to the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from torch import nn
+
+from cellclf.nn._network import MemberLinear, Network, loss_of_members, mean_of_members
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
+
+
+@dataclass(frozen=True)
+class MLP:
+    """A multi-layer perceptron.
+
+    Parameters
+    ----------
+    hidden
+        Width of each hidden layer, from the genes to the classes.
+    activation
+        Function applied in each hidden layer.
+    dropout
+        Share of hidden units switched off in each training step, 0 ≤ dropout < 1.
+    batch_norm
+        Where each hidden layer is normalised over the batch: ``"before"`` or ``"after"`` its activation, or not (`None`).
+    skip
+        Add a linear map from the genes to the classes. It starts at zero, and lets the hidden layers learn only
+        what a linear network cannot: a help on small data.
+
+    Raises
+    ------
+    ValueError
+        A width below 1, a dropout outside [0, 1) or an unknown name.
+
+    Examples
+    --------
+    >>> import cellclf as cc
+    >>> cc.nn.MLP(hidden=(512, 128)).hidden
+    (512, 128)
+    """
+
+    hidden: Sequence[int] = (256,)
+    activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
+    dropout: float = 0.6
+    batch_norm: Literal["before", "after"] | None = "before"
+    skip: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values; lists (as read from JSON) become tuples."""
+        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
+        if not self.hidden or min(self.hidden) < 1:
+            msg = f"hidden={self.hidden}: give at least one layer, each with one unit or more (or use cc.nn.Linear())."
+            raise ValueError(msg)
+        if not 0 <= self.dropout < 1:
+            msg = f"dropout={self.dropout} is not a share. Give 0 ≤ dropout < 1."
+            raise ValueError(msg)
+        if self.activation not in ACTIVATIONS:
+            msg = f"activation={self.activation!r} is not known. Choose one of {', '.join(map(repr, ACTIVATIONS))}."
+            raise ValueError(msg)
+        if self.batch_norm not in {"before", "after", None}:
+            msg = f"batch_norm={self.batch_norm!r} is not known. Choose 'before', 'after' or None."
+            raise ValueError(msg)
+
+    def build(self, n_genes: int, n_classes: int, *, members: int = 1) -> Network:
+        """Make the module with random weights, drawn from torch's current generator.
+
+        Parameters
+        ----------
+        n_genes
+            Number of inputs.
+        n_classes
+            Number of outputs.
+        members
+            Number of networks trained side by side; their probabilities are averaged.
+
+        Returns
+        -------
+        The module.
+        """
+        return MLPNetwork(self, n_genes, n_classes, members)
+
+
+class MLPNetwork(Network):
+    """The module behind :class:`MLP`; members lie side by side in each layer."""
+
+    first_linear: nn.Linear
+
+    def __init__(self, description: MLP, n_genes: int, n_classes: int, members: int) -> None:
+        super().__init__()
+        widths = description.hidden
+        self.members, self.n_classes, self.width = members, n_classes, widths[0]
+        n_skip = members * n_classes if description.skip else 0
+        self.first_linear = nn.Linear(n_genes, members * widths[0] + n_skip)
+        if n_skip:
+            nn.init.zeros_(self.first_linear.weight[-n_skip:])
+            nn.init.zeros_(self.first_linear.bias[-n_skip:])
+        self.activations = nn.ModuleList(_activation(description, members, width) for width in widths)
+        self.linears = nn.ModuleList(
+            MemberLinear(members, before, after) for before, after in zip(widths, [*widths[1:], n_classes], strict=True)
+        )
+
+    def _split(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Part what enters the hidden layers from the linear skip."""
+        n_hidden = self.members * self.width
+        return hidden[:, :n_hidden], hidden[:, n_hidden:]
+
+    def _last_hidden(self, hidden: Tensor) -> Tensor:
+        """Run the hidden layers, (n_cells, members × width) → (n_cells, members × last width)."""
+        hidden = self.activations[0](hidden)
+        for linear, activation in zip(self.linears[:-1], self.activations[1:], strict=True):
+            hidden = activation(linear(hidden.unflatten(1, (self.members, -1))).flatten(1))
+        return hidden
+
+    def member_logits(self, hidden: Tensor) -> Tensor:
+        """Map what `first_linear` gives to each member's logits, (n_cells, members, n_classes)."""
+        hidden, skip = self._split(hidden)
+        logits = self.linears[-1](self._last_hidden(hidden).unflatten(1, (self.members, -1)))
+        return logits + skip.view(logits.shape) if skip.shape[1] else logits
+
+    def after_first(self, hidden: Tensor) -> Tensor:
+        """Average the members' probabilities."""
+        return mean_of_members(self.member_logits(hidden))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the last hidden layer, members side by side."""
+        return self._last_hidden(self._split(self.first_linear(x))[0])
+
+    def loss(self, x: Tensor, y: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
+        """Average the members' cross-entropies."""
+        logits = self.member_logits(self.first_linear(x))
+        return loss_of_members(logits, y, weight=weight, label_smoothing=label_smoothing)
+
+
+def _activation(description: MLP, members: int, width: int) -> nn.Sequential:
+    """Make what stands between two linear layers: normalisation, activation, dropout."""
+    activation = ACTIVATIONS[description.activation]()
+    norm = nn.BatchNorm1d(members * width) if description.batch_norm else None
+    steps = {"before": [norm, activation], "after": [activation, norm], None: [activation]}[description.batch_norm]
+    return nn.Sequential(*[step for step in steps if step is not None], nn.Dropout(description.dropout))

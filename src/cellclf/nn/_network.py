@@ -1,0 +1,74 @@
+"""The interface of every network: where the genes enter, and what comes after."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Network(nn.Module, ABC):
+    """A classifier of cells: (n_cells, n_genes) → (n_cells, n_classes) logits.
+
+    Modules are final: nobody inherits from the module behind `MLP`. `first_linear` is the only affine map of the genes
+    (rows of a linear skip, and of further members, stacked below), or None for a network that has none.
+    """
+
+    first_linear: nn.Linear | None
+
+    @abstractmethod
+    def after_first(self, hidden: Tensor) -> Tensor:
+        """Map what `first_linear` gives, (n_cells, n_hidden), to logits (n_cells, n_classes)."""
+
+    @abstractmethod
+    def embed(self, x: Tensor) -> Tensor:
+        """Map cells to what the last layer sees, (n_cells, n_embedding)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map cells to logits (n_cells, n_classes)."""
+        if self.first_linear is None:
+            msg = f"{type(self).__name__} has no `first_linear`; it must define `forward` itself."
+            raise TypeError(msg)
+        return self.after_first(self.first_linear(x))
+
+    def loss(self, x: Tensor, y: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
+        """Return the cross-entropy of cells `x` with classes `y`, weighted by class."""
+        return functional.cross_entropy(self(x), y, weight=weight, label_smoothing=label_smoothing)
+
+
+def mean_of_members(logits: Tensor) -> Tensor:
+    """Average the probabilities of members, (n_cells, n_members, n_classes) → logarithms (n_cells, n_classes)."""
+    if logits.shape[1] == 1:
+        return logits[:, 0]
+    return torch.logsumexp(torch.log_softmax(logits, dim=-1), dim=1) - torch.log(torch.tensor(float(logits.shape[1])))
+
+
+def loss_of_members(logits: Tensor, y: Tensor, *, weight: Tensor | None, label_smoothing: float) -> Tensor:
+    """Average the members' own losses: each learns as if it were alone."""
+    n_cells, n_members, n_classes = logits.shape
+    flat = logits.reshape(n_cells * n_members, n_classes)
+    return functional.cross_entropy(
+        flat, y.repeat_interleave(n_members), weight=weight, label_smoothing=label_smoothing
+    )
+
+
+class MemberLinear(nn.Module):
+    """A linear layer for each of several members: (n_cells, n_members, n_in) → (n_cells, n_members, n_out)."""
+
+    def __init__(self, n_members: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_members, n_out, n_in))
+        self.bias = nn.Parameter(torch.empty(n_members, n_out))
+        bound = n_in**-0.5  # the range of torch.nn.Linear
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply each member's own weights to its own inputs."""
+        return torch.einsum("nmi,moi->nmo", x, self.weight) + self.bias

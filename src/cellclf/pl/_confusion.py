@@ -1,0 +1,111 @@
+"""Draw which classes are taken for which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from anndata import AnnData
+
+from cellclf import get
+from cellclf.get._confusion import check_normalize, shares
+from cellclf.pl import _display
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
+
+    from cellclf.tl import Evaluation
+
+WITH_COUNTS = 15  # up to so many classes, cells are wide enough for a number
+
+
+def confusion(
+    adata: AnnData | Evaluation,
+    *,
+    key: str | None = None,
+    normalize: Literal["true"] | None = "true",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw which classes are taken for which.
+
+    True classes are in rows, with their number of cells, predicted classes in columns. Up to 15 classes, each field shows
+    its number of cells.
+
+    Parameters
+    ----------
+    adata
+        Annotated data on which :func:`cellclf.tl.evaluate` ran, or the :class:`cellclf.tl.Evaluation` itself.
+    key
+        Where the evaluation lies in `adata.uns`; `None`: ``"cellclf_evaluation"``. Not with an evaluation.
+    normalize
+        Colour by the share of the cells of the true class (``"true"``), or by the number of cells (`None`).
+    ax
+        Axes to draw on; `None` for a new figure.
+
+    Returns
+    -------
+    The :class:`matplotlib.axes.Axes`.
+
+    Raises
+    ------
+    KeyError
+        There is no such evaluation in `adata`.
+    TypeError
+        `adata` is neither.
+    ValueError
+        `normalize` is neither `None` nor ``"true"``, or `key` is given with an evaluation.
+
+    Examples
+    --------
+    >>> import cellclf as cc
+    >>> evaluation = cc.tl.evaluate(adata)  # doctest: +SKIP
+    >>> cc.pl.confusion(evaluation)  # doctest: +SKIP
+    """
+    check_normalize(normalize)
+    counts = _counts(adata, key)
+    n = len(counts)
+    size = _display.text_size(n)
+    columns = _display.wrapped(counts.columns)
+    rows = [
+        f"{name} ({cells:,})" for name, cells in zip(_display.wrapped(counts.index), counts.sum(axis=1), strict=True)
+    ]
+    side = n * max(0.42 if n <= WITH_COUNTS else 0.2, 1.4 * size / _display.POINTS * _display.lines(rows))
+    side = max(side, 2.2)
+    width, height = side + _display.inches(rows, size) + 1.7, side + _display.inches(columns, size) + 0.9
+    ax = _display.own_axes(ax, width=width, height=height)
+    values, label = (counts, "Number of cells") if normalize is None else (shares(counts), "Share of the true class")
+    top = 1.0 if normalize == "true" else max(counts.to_numpy().max(), 1)
+    mesh = _display.heat_map(ax, values.to_numpy(dtype=np.float64), label=label, cmap="Blues", vmin=0, vmax=top)
+    ax.set_aspect("equal")
+    _display.name_columns(ax, columns)
+    _display.name_rows(ax, rows, size)
+    ax.set(xlabel="Predicted class", ylabel="True class (number of cells)")
+    if n <= WITH_COUNTS:
+        _write_counts(ax, mesh, counts.to_numpy())
+    return ax
+
+
+def _counts(adata: AnnData | Evaluation, key: str | None) -> pd.DataFrame:
+    """Return the confusion table of what was given."""
+    if isinstance(adata, AnnData):
+        return get.confusion(adata, key=key or "cellclf_evaluation")
+    if not hasattr(adata, "confusion"):
+        msg = f"adata is a {type(adata).__name__}. Give an AnnData or an Evaluation."
+        raise TypeError(msg)
+    if key is not None:
+        msg = f"key={key!r} names a place in an AnnData, but an evaluation is given. Leave key out."
+        raise ValueError(msg)
+    return adata.confusion
+
+
+def _write_counts(ax: Axes, mesh: QuadMesh, counts: np.ndarray) -> None:
+    """Write the number of cells into each field that has any, white on dark and black on light."""
+    mesh.update_scalarmappable()
+    colours = np.asarray(mesh.get_facecolor()).reshape(*counts.shape, 4)
+    light = colours[..., :3] @ [0.299, 0.587, 0.114] > 0.55
+    for row, column in np.argwhere(counts > 0):
+        colour = "black" if light[row, column] else "white"
+        size = 8 if counts.max() < 10_000 else 6
+        ax.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=size)

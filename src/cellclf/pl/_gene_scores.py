@@ -1,0 +1,80 @@
+"""Draw what the best genes tell about the label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from cellclf import get
+from cellclf.pl import _display
+from cellclf.pl._genes import draw_by_class
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+LABELS = {
+    "mi": "Mutual information with the label (nats)",
+    "mi_corrected": "Mutual information with the label,\ncorrected for chance (nats)",
+    "jsd": "Jensen–Shannon divergence between classes (nats)",
+}
+
+
+def gene_scores(
+    adata: AnnData,
+    *,
+    score: Literal["mi", "mi_corrected", "jsd"] = "mi",
+    n_genes: int = 20,
+    by_class: bool = False,
+    key: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the genes that tell most about the label.
+
+    Parameters
+    ----------
+    adata
+        Annotated data with the scores of :func:`cellclf.pp.gene_scores`.
+    score
+        The score to rank the genes by.
+    n_genes
+        How many genes to draw.
+    by_class
+        Draw for these genes what each tells about each class against the rest, as a heat map.
+    key
+        The `key_added` of :func:`cellclf.pp.gene_scores`.
+    ax
+        Axes to draw on; `None` for a new figure.
+
+    Returns
+    -------
+    The :class:`matplotlib.axes.Axes`.
+
+    Raises
+    ------
+    KeyError
+        There are no such scores in `adata`.
+    ValueError
+        `score` names no score, or `n_genes` is not a whole number of 1 or more.
+
+    Examples
+    --------
+    >>> import cellclf as cc, scanpy as sc
+    >>> adata = sc.datasets.pbmc68k_reduced().raw.to_adata()
+    >>> cc.pp.gene_scores(adata, "bulk_labels")
+    >>> cc.pl.gene_scores(adata, n_genes=10).get_xlabel()
+    'Mutual information with the label (nats)'
+    """
+    if score not in LABELS:
+        msg = f"score={score!r} cannot be drawn. Give {' or '.join(map(repr, LABELS))}."
+        raise ValueError(msg)
+    table = get.gene_scores(adata, key=key, by=score, n_genes=n_genes, by_class=by_class)
+    if by_class:
+        style = {"cmap": "viridis", "vmin": 0}
+        return draw_by_class(ax, table, "mi", label="Information on this class\nagainst the rest (nats)", **style)
+    ax = _display.gene_axes(ax, table.index)
+    ax.barh(np.arange(len(table)), table[score], height=0.7, color=_display.BLUE)
+    ax.axvline(0, color=_display.GREY, linewidth=0.8)
+    ax.set_xlabel(LABELS[score])
+    return ax

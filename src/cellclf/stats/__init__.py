@@ -1,0 +1,50 @@
+"""The numbers: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from cellclf.stats._agreement import accuracy, balanced_accuracy, classification_report, confusion, macro_f1
+from cellclf.stats._bins import Bins, bin_edges
+from cellclf.stats._calibration import expected_calibration_error, fit_temperature, log_loss
+from cellclf.stats._contingency import ContingencyTable, contingency
+from cellclf.stats._dense import dense, dense_blocks
+from cellclf.stats._extremes import holds_counts
+from cellclf.stats._information import (
+    jensen_shannon,
+    mutual_information,
+    mutual_information_by_class,
+    normalised_information,
+)
+from cellclf.stats._moments import mean_std, row_sums
+from cellclf.stats._novelty import Novelty
+from cellclf.stats._redundancy import decorrelated
+from cellclf.stats._significance import Independence, benjamini_hochberg, independence, mutual_information_pvalue
+
+__all__ = [
+    "Bins",
+    "ContingencyTable",
+    "Independence",
+    "Novelty",
+    "accuracy",
+    "balanced_accuracy",
+    "benjamini_hochberg",
+    "bin_edges",
+    "classification_report",
+    "confusion",
+    "contingency",
+    "decorrelated",
+    "dense",
+    "dense_blocks",
+    "expected_calibration_error",
+    "fit_temperature",
+    "holds_counts",
+    "independence",
+    "jensen_shannon",
+    "log_loss",
+    "macro_f1",
+    "mean_std",
+    "mutual_information",
+    "mutual_information_by_class",
+    "mutual_information_pvalue",
+    "normalised_information",
+    "row_sums",
+]

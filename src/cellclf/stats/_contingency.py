@@ -1,0 +1,205 @@
+"""The table of bins and classes from which all gene scores come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellclf.stats import _kernels, _threads
+from cellclf.stats._blocks import Block, blocks, check_shape
+from cellclf.stats._findings import Findings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellclf.stats._bins import Bins
+
+MAX_CELLS = 2**28  # of the table: one GiB
+
+
+@dataclass(frozen=True, eq=False)
+class ContingencyTable:
+    """How many rows of each class fall into each bin of each gene; tables of the same bins add.
+
+    Parameters
+    ----------
+    counts
+        (n_classes × n_bins of all genes), int32, or int64 for more than two thousand million rows.
+    offsets
+        Where the bins of each gene begin, int64 (n_genes + 1).
+    """
+
+    counts: NDArray[Any]
+    offsets: NDArray[np.int64]
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes."""
+        return self.offsets.size - 1
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, with or without rows."""
+        return self.counts.shape[0]
+
+    @cached_property
+    def class_sizes(self) -> NDArray[np.int64]:
+        """Number of rows of each class."""
+        stop = self.offsets[1] if self.n_genes else 0
+        return self.counts[:, :stop].sum(axis=1, dtype=np.int64)
+
+    @cached_property
+    def bin_sizes(self) -> NDArray[np.int64]:
+        """Number of rows in each bin of each gene."""
+        return self.counts.sum(axis=0, dtype=np.int64)
+
+    @property
+    def total(self) -> int:
+        """Number of rows counted."""
+        return int(self.class_sizes.sum())
+
+    def of_gene(self, gene: int) -> NDArray[Any]:
+        """Return the table of one gene (bins × classes)."""
+        return self.counts[:, self.offsets[gene] : self.offsets[gene + 1]].T
+
+    def __add__(self, other: ContingencyTable) -> ContingencyTable:
+        if self.counts.shape != other.counts.shape or not np.array_equal(self.offsets, other.offsets):
+            msg = "The tables have different genes, bins or classes, so they cannot be added. Count both with the same bins."
+            raise ValueError(msg)
+        counts = _table_type(self.total + other.total)
+        return ContingencyTable(np.add(self.counts, other.counts, dtype=counts), self.offsets)
+
+
+def contingency(x: Any, codes: NDArray[np.integer[Any]], *, bins: Bins, n_classes: int) -> ContingencyTable:
+    """Count, for every gene, the rows of each class in each bin.
+
+    Zeros of a sparse matrix are counted by subtraction; values are checked in the same pass. Blocks of backed and dask
+    arrays stream through: the memory used is that of the table and a block.
+
+    Parameters
+    ----------
+    x
+        Matrix (n_obs × n_genes): NumPy, CSR, CSC, backed or dask; never changed.
+    codes
+        Class of each row (n_obs), -1 for rows that are not counted, whose values have no influence at all.
+    bins
+        Where the values are cut.
+    n_classes
+        Number of classes.
+
+    Returns
+    -------
+    The table; the same integers for every way of storing the same values and any number of threads.
+
+    Raises
+    ------
+    ValueError
+        Values that are not finite or, where `bins` asks for counts, not whole; codes beyond `n_classes`; a table too
+        large.
+
+    Examples
+    --------
+    >>> x, codes = np.array([[0.0], [1.0], [1.0]]), np.array([0, 1, 1])
+    >>> bins = bin_edges(x, codes >= 0, bins="counts")
+    >>> contingency(x, codes, bins=bins, n_classes=2).of_gene(0)
+    array([[1, 0],
+           [0, 2]], dtype=int32)
+    """
+    codes = _check_codes(x, codes, bins, n_classes)
+    class_sizes = np.bincount(codes[codes >= 0], minlength=n_classes)
+    counts = np.zeros((n_classes, bins.edges.size), _table_type(codes.size))
+    findings = Findings()
+    for block in blocks(x):
+        columns = bins.columns(block.columns)
+        out = counts[:, bins.offsets[block.columns.start] : bins.offsets[block.columns.stop]]
+        found = _count(block, codes[block.rows], columns, out, 1)
+        if found.disorder and block.has_duplicates():
+            _count(block, codes[block.rows], columns, out, -1)
+            found = _count(block.canonical(), codes[block.rows], columns, out, 1)
+        findings |= found.shifted(block.columns.start)
+    findings.require_finite()
+    if bins.kind == "counts":
+        findings.require_whole()
+    _threads.over_ranges(
+        lambda first, stop: _kernels.fill_zeros(counts, class_sizes, bins.offsets, bins.zero_bins, first, stop),
+        bins.n_genes,
+    )
+    return ContingencyTable(counts, bins.offsets)
+
+
+def _check_codes(x: Any, codes: NDArray[Any], bins: Bins, n_classes: int) -> NDArray[np.int32]:
+    """Refuse what does not fit together before anything is counted."""
+    codes = np.asarray(codes)
+    check_shape(x, codes.size, "codes")
+    if codes.dtype.kind not in "iu":
+        msg = f"codes holds {codes.dtype}, but classes are whole numbers from 0. Use e.g. `pandas.factorize`."
+        raise ValueError(msg)
+    if codes.size and not -1 <= codes.min() <= codes.max() < n_classes:
+        msg = f"codes reach from {codes.min()} to {codes.max()}, but must lie between -1 and {n_classes - 1}."
+        raise ValueError(msg)
+    if x.shape[1] != bins.n_genes:
+        msg = f"bins are for {bins.n_genes} genes, but the matrix has {x.shape[1]}. Learn them on this matrix."
+        raise ValueError(msg)
+    if (n_cells := n_classes * bins.edges.size) > MAX_CELLS:
+        msg = (
+            f"{bins.edges.size:,} bins and {n_classes:,} classes make a table of {n_cells:,} cells; the limit is "
+            f"{MAX_CELLS:,}. Use bins='quantile' (with a smaller n_bins), or fewer classes or genes."
+        )
+        raise ValueError(msg)
+    return codes.astype(np.int32)
+
+
+def _table_type(n_rows: int) -> type[np.signedinteger[Any]]:
+    """Return the type that can hold any count of so many rows."""
+    return np.int32 if n_rows <= np.iinfo(np.int32).max else np.int64
+
+
+def _count(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int) -> Findings:
+    """Add a block's stored values to the table (or, with step -1, take them away again)."""
+    count = _count_by_rows if block.by_rows else _count_by_columns
+    return count(block, codes, bins, out, step)
+
+
+def _count_by_columns(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int) -> Findings:
+    """Count gene after gene: each thread has its own genes."""
+    search = (codes, step, *bins.search(block.data.dtype), bins.offsets, out)
+    tasks = [lambda r=r: _kernels.count_columns(*block.arrays, *r, *search) for r in _threads.parts(block.line_sizes)]
+    return Findings.of(_threads.run(tasks))
+
+
+def _count_by_rows(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int) -> Findings:
+    """Count class after class, so that one class's line of the table stays in the cache.
+
+    The rows, ordered by class, are cut into pieces of about equal size. The first piece of a class writes into the table,
+    further ones into lines of their own that are added at the end: no two threads write the same cell.
+    """
+    search = (step, *bins.search(block.data.dtype), bins.offsets)
+    order = np.argsort(codes, kind="stable")
+    order = order[np.searchsorted(codes[order], 0) :]
+    pieces = _pieces(order, codes[order], block.line_sizes[order])
+    own = [i > 0 and pieces[i - 1][0] == code for i, (code, _) in enumerate(pieces)]
+    lines = [
+        np.zeros(out.shape[1], out.dtype) if apart else out[code] for apart, (code, _) in zip(own, pieces, strict=True)
+    ]
+    tasks = [
+        lambda rows=rows, line=line: _kernels.count_rows(*block.arrays, rows, *search, line)
+        for (_, rows), line in zip(pieces, lines, strict=True)
+    ]
+    findings = Findings.of(_threads.run(tasks))
+    for apart, line, (code, _) in zip(own, lines, pieces, strict=True):
+        if apart:
+            out[code] += line
+    return findings
+
+
+def _pieces(
+    order: NDArray[np.int64], codes: NDArray[np.int32], costs: NDArray[np.int64]
+) -> list[tuple[int, NDArray[np.int64]]]:
+    """Cut rows ordered by class into pieces of one class each and of bounded cost."""
+    inner = {first for first, _ in _threads.parts(costs)}
+    borders = sorted(inner | set((np.flatnonzero(np.diff(codes)) + 1).tolist()) | {order.size})
+    return [(int(codes[a]), order[a:b]) for a, b in pairwise(borders)]

@@ -1,0 +1,69 @@
+"""Chosen rows and columns of any matrix, as dense float32 blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from cellclf._types import CSBase, CSCBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cellclf._types import Matrix
+
+BLOCK = 4096
+
+
+class DenseBlock(NamedTuple):
+    """Some rows: their positions `rows`, `values` (n, n_columns) float32, and `totals` (n) over all columns of the matrix."""
+
+    rows: np.ndarray
+    values: np.ndarray
+    totals: np.ndarray
+
+
+def dense_blocks(x: Matrix, rows: np.ndarray, columns: np.ndarray) -> Iterator[DenseBlock]:
+    """Read `x[rows][:, columns]` block by block; column -1 stands for a missing gene and gives NaN.
+
+    `rows` is a mask (n_obs). Nothing is made dense beyond what is asked for, and other rows are never looked at.
+    """
+    present = columns >= 0
+    wanted = columns[present]
+    every_total = None
+    if isinstance(x, CSCBase):  # columns first: that is how CSC lies in memory
+        every_total = x @ np.ones(x.shape[1])
+        x, wanted = x[:, wanted].tocsr(), np.arange(present.sum())
+    for start in range(0, x.shape[0], BLOCK):
+        picked = np.flatnonzero(rows[start : start + BLOCK])
+        if len(picked) == 0:
+            continue
+        block = _rows_in_memory(x[start : start + BLOCK], picked)
+        values = np.full((len(picked), len(columns)), np.nan, dtype=np.float32)
+        taken = block[:, wanted]
+        with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, which callers refuse by name
+            values[:, present] = taken.toarray() if isinstance(taken, CSBase) else taken
+        totals = block @ np.ones(block.shape[1]) if every_total is None else every_total[start + picked]
+        yield DenseBlock(start + picked, values, totals)
+
+
+def dense(x: Matrix, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `x[rows][:, columns]` as one float32 array, and the totals of these rows over all columns."""
+    values = np.empty((int(rows.sum()), len(columns)), dtype=np.float32)
+    totals = np.empty(len(values), dtype=np.float64)
+    done = 0
+    for block in dense_blocks(x, rows, columns):
+        values[done : done + len(block.rows)] = block.values
+        totals[done : done + len(block.rows)] = block.totals
+        done += len(block.rows)
+    return values, totals
+
+
+def _rows_in_memory(block: Matrix, rows: np.ndarray) -> Matrix:
+    """Bring a slice of a matrix into memory, as an array or CSR, and keep some of its rows."""
+    if hasattr(block, "compute"):
+        block = block.compute()
+    if isinstance(block, CSBase):
+        return block.tocsr()[rows]
+    return np.asarray(block)[rows]

@@ -1,0 +1,49 @@
+"""A few rows of a matrix, for what need not be learnt from all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from cellclf.stats._blocks import Block, blocks, require_sound
+from cellclf.stats._findings import Findings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def sample_rows(x: Any, rows: NDArray[np.bool_], n_rows: int, *, run: int = 1) -> sparse.csc_matrix:
+    """Copy the non-zero values of evenly spaced rows, or of evenly spaced runs of rows, gene by gene."""
+    visible = np.flatnonzero(rows)
+    if visible.size > n_rows:
+        starts = np.arange(n_rows // run) * visible.size // (n_rows // run)
+        visible = visible[(starts[:, None] + np.arange(run)).ravel()]
+    bands: dict[tuple[int, int], list[sparse.csc_matrix]] = {}
+    for block in blocks(x, visible):
+        wanted = visible[(visible >= block.rows.start) & (visible < block.rows.stop)] - block.rows.start
+        bands.setdefault((block.columns.start, block.columns.stop), []).append(_picked(block, wanted))
+    columns = [sparse.vstack(bands[key], format="csc") for key in sorted(bands)]
+    sample = columns[0] if len(columns) == 1 else sparse.hstack(columns, format="csc")
+    if not np.isfinite(sample.data).all():
+        genes = np.repeat(np.arange(sample.shape[1]), np.diff(sample.indptr))
+        bad = genes[~np.isfinite(sample.data)]
+        Findings(not_finite=bad.size, gene_not_finite=int(bad.min())).require_finite()
+    return sample
+
+
+def _picked(block: Block, rows: NDArray[np.int64]) -> sparse.csc_matrix:
+    """Copy the non-zero values of some rows of a block."""
+    if block.shared:
+        lines = block.data.reshape(block.indptr.size - 1, -1)
+        return sparse.csc_matrix(lines[rows] if block.by_rows else lines[:, rows].T)
+    if not block.by_rows:
+        block.is_disordered()  # refuses broken indices, with which SciPy would write where it must not
+    picked = block.to_scipy()[rows]
+    if block.by_rows and picked.nnz and not 0 <= picked.indices.min() <= picked.indices.max() < block.n_columns:
+        require_sound(2)
+    picked = sparse.csc_matrix(picked)
+    picked.sum_duplicates()
+    picked.eliminate_zeros()
+    return picked

@@ -1,0 +1,137 @@
+"""A classifier meets an AnnData: which classifier, which genes, which values, which truth."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import anndata
+import numpy as np
+
+from cellclf import _slots, stats
+from cellclf._classifier import Classifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+
+logger = logging.getLogger("cellclf")
+
+LEAST_WEIGHT = 0.5  # share of the first layer's weight that the genes present must carry
+
+
+class Values(NamedTuple):
+    """Normalised values of the model's genes, (n, n_genes) float32 with NaN for missing genes, of `rows`."""
+
+    rows: np.ndarray
+    values: np.ndarray
+
+
+def resolve(adata: AnnData, classifier: Any, key: str) -> Classifier:
+    """Return the classifier meant: a Classifier, a file, an AnnData that carries one, or the one in `adata.uns[key]`."""
+    if isinstance(classifier, Classifier):
+        return classifier
+    if isinstance(classifier, str | os.PathLike):
+        return Classifier.load(classifier)
+    if classifier is not None and not isinstance(classifier, anndata.AnnData):
+        msg = f"classifier is a {type(classifier).__name__}. Give a Classifier, a file, an AnnData that carries one, or None."
+        raise TypeError(msg)
+    holder, name = (adata, "adata") if classifier is None else (classifier, "classifier")
+    record = holder.uns.get(key)
+    if record is None or "model" not in record:
+        carriers = [k for k, v in holder.uns.items() if isinstance(v, dict) and "model" in v]
+        msg = (
+            f"{name}.uns[{key!r}] holds no classifier (those that do: {_slots.listing(carriers)}). "
+            "Train one with `cc.tl.train`, or pass it as the second argument."
+        )
+        raise KeyError(msg)
+    return Classifier.from_bytes(np.asarray(record["model"], dtype=np.uint8).tobytes(), source=f"{name}.uns[{key!r}]")
+
+
+def read(
+    adata: AnnData,
+    classifier: Classifier,
+    rows: np.ndarray,
+    *,
+    layer: str | None = None,
+    gene_symbols: str | None = None,
+) -> Iterator[Values]:
+    """Read the model's genes of the chosen rows (mask), block by block, as the network's scaling expects them."""
+    rep = classifier.facts["use_rep"]
+    layer = layer if layer is not None or rep is not None else classifier.facts["layer"]
+    x = _slots.matrix(adata, layer=None if layer == "X" else layer, use_rep=rep)
+    columns = _embedding_columns(x, classifier) if rep is not None else find_genes(adata, classifier, gene_symbols)
+    for block in stats.dense_blocks(x, rows, columns):
+        _check(block.values, columns >= 0, classifier)
+        yield Values(block.rows, classifier.normalised(block.values, block.totals))
+
+
+def read_all(adata: AnnData, classifier: Classifier, rows: np.ndarray, **options: Any) -> np.ndarray:
+    """Read the same as one array (n_rows, n_genes)."""
+    return np.concatenate([block.values for block in read(adata, classifier, rows, **options)])
+
+
+def find_genes(adata: AnnData, classifier: Classifier, gene_symbols: str | None) -> np.ndarray:
+    """Return the column of each gene of the model (-1 = missing); too few to rely on is an error."""
+    columns, without_version = _slots.match_genes(adata, classifier.genes, gene_symbols=gene_symbols)
+    if without_version:
+        logger.info("Ensembl version suffixes were ignored to match the genes of the classifier.")
+    missing = columns < 0
+    if not missing.any():
+        return columns
+    norms = classifier.gene_norms.astype(np.float64)
+    share = norms[~missing].sum() / norms.sum() if norms.sum() > 0 else (~missing).mean()
+    n, total = int(missing.sum()), len(columns)
+    absent = _slots.listing(classifier.genes[missing], 3)
+    if share < LEAST_WEIGHT:
+        msg = (
+            f"Only {total - n} of the classifier's {total} genes are in adata; they carry {share:.0%} of its first-layer "
+            f"weight, too little to predict from (missing: {absent}; adata has, for example: "
+            f"{_slots.listing(adata.var_names[:3])}). Name the column of adata.var with matching names by `gene_symbols=`."
+        )
+        raise ValueError(msg)
+    msg = f"{n} of the classifier's {total} genes are not in adata ({absent}); the training mean stands in for each."
+    _slots.warn(f"{msg} Those present carry {share:.0%} of the first-layer weight.")
+    return columns
+
+
+def _embedding_columns(x: np.ndarray, classifier: Classifier) -> np.ndarray:
+    """Return the columns of an embedding, which are matched by position."""
+    if x.shape[1] != len(classifier.genes):
+        rep = classifier.facts["use_rep"]
+        msg = f"adata.obsm[{rep!r}] has {x.shape[1]} columns; the classifier was trained on {len(classifier.genes)}."
+        raise ValueError(msg)
+    return np.arange(x.shape[1])
+
+
+def _check(values: np.ndarray, present: np.ndarray, classifier: Classifier) -> None:
+    """Refuse values that cannot mean what the training values meant."""
+    seen = values[:, present]
+    if not np.isfinite(seen).all():
+        cells = int((~np.isfinite(seen)).any(axis=1).sum())
+        msg = f"{cells} cells have NaN or infinite values in genes of the classifier. Remove or replace them first."
+        raise ValueError(msg)
+    if classifier.preprocessing.counts and ((seen < 0).any() or (seen != np.rint(seen)).any()):
+        msg = (
+            "The classifier was trained on counts, but adata holds decimal or negative numbers. "
+            "Name the layer that holds the counts with `layer=`."
+        )
+        raise ValueError(msg)
+
+
+def truth(adata: AnnData, classifier: Classifier, label: str | None) -> tuple[str, np.ndarray]:
+    """Return the label's name and each cell's class as the classifier counts them (-1: none, or one it never saw)."""
+    trained_on = classifier.facts["label"]
+    if label is None and trained_on in adata.obs:
+        label = trained_on
+    found = _slots.labels(adata, label)
+    position = {name: k for k, name in enumerate(classifier.classes)}
+    to_model = np.array([position.get(name, -1) for name in found.classes] + [-1])
+    unknown = [name for name in found.classes if name not in position]
+    if unknown:
+        n = int(np.isin(found.codes, [k for k, name in enumerate(found.classes) if name in unknown]).sum())
+        msg = f"{n} cells have classes that the classifier never saw ({_slots.listing(unknown, 3)}); they are left out."
+        _slots.warn(msg)
+    return found.name, to_model[found.codes]

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import FeaturePermutation
+from torch.nn.functional import cross_entropy
+
+from cellclf.attribution import Increases, _permutation, permutation_importance
+from cellclf.nn import MLP, Linear
+from cellclf.nn._network import Network
+
+N_ROWS, N_GENES, N_CLASSES = 57, 13, 4
+
+
+def rows(density: float = 1.0, *, n_rows: int = N_ROWS, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw inputs with this share of entries away from the common value, and classes."""
+    generator = np.random.default_rng(seed)
+    x = np.where(generator.random((n_rows, N_GENES)) < density, generator.normal(size=(n_rows, N_GENES)), -0.3)
+    return torch.from_numpy(x), torch.from_numpy(generator.integers(0, N_CLASSES, n_rows))
+
+
+def slow(
+    network: Network, x: torch.Tensor, y: torch.Tensor, *, n_repeats: int, seed: int, temperature: float
+) -> Increases:
+    """Shuffle each column in turn and run the whole network."""
+    n_classes = N_CLASSES
+
+    def losses(inputs: torch.Tensor) -> np.ndarray:
+        with torch.no_grad():
+            return cross_entropy(network(inputs) / temperature, y, reduction="none").numpy()
+
+    before = losses(x)
+    by_repeat, by_class = np.zeros((x.shape[1], n_repeats)), np.zeros((x.shape[1], n_classes))
+    for repeat in range(n_repeats):
+        order = np.random.default_rng([seed, repeat]).permutation(len(x))
+        for gene in range(x.shape[1]):
+            shuffled = x.clone()
+            shuffled[:, gene] = x[order, gene]
+            rise = losses(shuffled) - before
+            by_repeat[gene, repeat] = rise.mean()
+            for k in range(n_classes):
+                by_class[gene, k] += rise[y.numpy() == k].mean() / n_repeats
+    return Increases(by_repeat, by_class, float(before.mean()))
+
+
+def assert_same(found: Increases, expected: Increases, tolerance: float = 1e-12) -> None:
+    np.testing.assert_allclose(found.by_repeat, expected.by_repeat, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(found.by_class, expected.by_class, rtol=0, atol=tolerance)
+    assert found.loss == pytest.approx(expected.loss, abs=tolerance)
+
+
+DESCRIPTIONS = [
+    pytest.param(Linear(), id="linear"),
+    pytest.param(MLP(hidden=(9,)), id="one-layer"),
+    pytest.param(MLP(hidden=(9,), skip=False, batch_norm=None), id="one-layer-plain"),
+    pytest.param(MLP(hidden=(9, 6), batch_norm="after", activation="tanh"), id="two-layers-norm-after"),
+    pytest.param(MLP(hidden=(9, 6), skip=False, batch_norm="before", activation="gelu"), id="two-layers-no-skip"),
+    pytest.param(MLP(hidden=(9, 6, 5), batch_norm=None, activation="silu"), id="three-layers"),
+    pytest.param(MLP(hidden=(9, 6, 5), skip=False, batch_norm="after"), id="three-layers-no-skip"),
+]
+
+
+@pytest.mark.parametrize("density", [pytest.param(1.0, id="dense"), pytest.param(0.1, id="sparse")])
+@pytest.mark.parametrize("members", [pytest.param(1, id="alone"), pytest.param(2, id="two-members")])
+@pytest.mark.parametrize("description", DESCRIPTIONS)
+def test_equals_running_the_whole_network(
+    description: Linear | MLP, members: int, density: float, randomise: Callable[[Network], Network]
+) -> None:
+    network = randomise(description.build(N_GENES, N_CLASSES, members=members))
+    x, y = rows(density)
+    options = {"n_repeats": 2, "seed": 3, "temperature": 1.7}
+    expected = slow(network, x, y, **options)
+    assert np.abs(expected.by_repeat).max() > 1e-4
+    assert_same(permutation_importance(network, x, y, **options), expected)
+
+
+@pytest.mark.parametrize("kind", ["convolution", "in-place"])
+@pytest.mark.parametrize("density", [pytest.param(1.0, id="dense"), pytest.param(0.1, id="sparse")])
+def test_equals_running_the_whole_network_for_foreign_networks(
+    kind: str, density: float, randomise: Callable[[Network], Network], odd_networks: dict[str, type[Network]]
+) -> None:
+    network = randomise(odd_networks[kind](N_GENES, N_CLASSES))
+    x, y = rows(density)
+    options = {"n_repeats": 2, "seed": 3, "temperature": 1.7}
+    assert_same(permutation_importance(network, x, y, **options), slow(network, x, y, **options))
+
+
+def test_single_precision_is_close(randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
+    x, y = rows()
+    expected = slow(network, x, y, n_repeats=1, seed=0, temperature=1.0)
+    found = permutation_importance(network.float(), x.float(), y, n_repeats=1)
+    assert_same(found, expected, tolerance=1e-5)
+
+
+def test_equals_captum(randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
+    x, y = rows()
+    order = torch.from_numpy(np.random.default_rng([0, 0]).permutation(len(x)))
+
+    def shuffle(inputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.where(mask.bool(), inputs[order], inputs)
+
+    with torch.no_grad():
+        peer = FeaturePermutation(lambda inputs: cross_entropy(network(inputs), y), perm_func=shuffle)
+        expected = -peer.attribute(x)[0].numpy()
+    found = permutation_importance(network, x, y, n_repeats=1)
+    np.testing.assert_allclose(found.by_repeat[:, 0], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("DENSE", -1.0, id="never-gathered"),
+        pytest.param("DENSE", 2.0, id="always-gathered"),
+        pytest.param("PAIRS", 1, id="one-gene-at-once"),
+        pytest.param("PAIRS", 5 * N_ROWS, id="five-genes-at-once"),
+        pytest.param("CPU_BYTES", 1, id="one-row-at-once"),
+        pytest.param("CPU_BYTES", 13 * 8 * 10, id="ten-rows-at-once"),
+        pytest.param("CPU_BYTES", 13 * 8 * 130, id="two-genes-at-once"),
+    ],
+)
+@pytest.mark.parametrize("density", [pytest.param(1.0, id="dense"), pytest.param(0.3, id="sparse")])
+def test_blocks_do_not_matter(
+    name: str, value: float, density: float, randomise: Callable[[Network], Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = randomise(MLP(hidden=(9,)).build(N_GENES, N_CLASSES))  # 9 + 4 values per row
+    x, y = rows(density)
+    expected = permutation_importance(network, x, y, n_repeats=2)
+    monkeypatch.setattr(_permutation, name, value)
+    assert_same(permutation_importance(network, x, y, n_repeats=2), expected)
+
+
+@pytest.mark.parametrize("share", [pytest.param(-1.0, id="grid"), pytest.param(2.0, id="pairs")])
+def test_constant_and_unconnected_genes_are_exactly_zero(
+    share: float, randomise: Callable[[Network], Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_permutation, "DENSE", share)
+    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES)).float()
+    x, y = rows()
+    x = x.float()
+    x[:, 4] = 1.1
+    with torch.no_grad():
+        network.first_linear.weight[:, 7] = 0
+    found = permutation_importance(network, x, y)
+    silent = np.flatnonzero((found.by_repeat == 0).all(axis=1))
+    assert silent.tolist() == [4, 7]
+    assert (found.by_class[[4, 7]] == 0).all()
+
+
+def test_the_order_of_the_genes_does_not_matter(randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
+    x, y = rows()
+    order = np.random.default_rng(5).permutation(N_GENES)
+    turned = deepcopy(network)
+    with torch.no_grad():
+        turned.first_linear.weight[:] = network.first_linear.weight[:, order]
+    expected = permutation_importance(network, x, y)
+    found = permutation_importance(turned, x[:, order], y)
+    np.testing.assert_allclose(found.by_repeat, expected.by_repeat[order], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.by_class, expected.by_class[order], rtol=0, atol=1e-12)
+
+
+def test_same_seed_same_bits(randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(9,)).build(N_GENES, N_CLASSES)).float()
+    x, y = rows(0.5)
+    first = permutation_importance(network, x.float(), y, seed=1)
+    again = permutation_importance(network, x.float(), y, seed=1)
+    other = permutation_importance(network, x.float(), y, seed=2)
+    assert first.by_repeat.tobytes() == again.by_repeat.tobytes()
+    assert first.by_class.tobytes() == again.by_class.tobytes()
+    assert (first.by_repeat != other.by_repeat).any()
+
+
+def test_more_repeats_keep_the_first_ones(randomise: Callable[[Network], Network]) -> None:
+    network = randomise(Linear().build(N_GENES, N_CLASSES))
+    x, y = rows()
+    two, four = (permutation_importance(network, x, y, n_repeats=n).by_repeat for n in (2, 4))
+    assert (four[:, :2] == two).all()
+    assert four.dtype == np.float64
+
+
+def test_planted_genes_come_first() -> None:
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 3, 300)
+    x = generator.normal(size=(300, 40)).astype(np.float32)
+    x[np.arange(300), y] += 3  # gene k is high in class k
+    network = Linear().build(40, 3)
+    with torch.no_grad():
+        network.first_linear.weight[:, :3] = torch.eye(3)
+        network.first_linear.weight[:, 3:] = torch.from_numpy(generator.normal(0, 0.01, (3, 37)))
+    found = permutation_importance(network, x, y)
+    mean = found.by_repeat.mean(axis=1)
+    assert set(np.argsort(-mean)[:3]) == {0, 1, 2}
+    assert mean[:3].min() > 10 * np.abs(mean[3:]).max()
+    assert found.by_class[:3].argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_classes_add_up_and_one_without_rows_is_nan(randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(9,)).build(N_GENES, N_CLASSES))
+    x, y = rows()
+    y = torch.where(y == 2, 0, y)
+    found = permutation_importance(network, x, y, n_repeats=3)
+    assert np.isnan(found.by_class[:, 2]).all()
+    sizes = np.bincount(y, minlength=N_CLASSES)
+    total = np.nansum(found.by_class * sizes, axis=1) / sizes.sum()
+    np.testing.assert_allclose(total, found.by_repeat.mean(axis=1), rtol=0, atol=1e-14)
+
+
+def test_a_sure_classifier_still_ranks_its_genes() -> None:
+    x = torch.tensor([[1.0, 1.0], [-1.0, -1.0]]).repeat(20, 1)
+    y = torch.tensor([0, 1]).repeat(20)
+    network = Linear().build(2, 2)
+    with torch.no_grad():
+        network.first_linear.weight[:] = torch.tensor([[10.0, 1.0], [-10.0, -1.0]])
+    mean = permutation_importance(network, x, y).by_repeat.mean(axis=1)
+    most = np.log1p(np.exp(-18.0))  # gene 1 turned round: logits 18 apart, a loss that float32 rounds to 0
+    assert 0.2 * most < mean[1] < 0.8 * most < 1e-7 < mean[0]
+
+
+def test_modes_and_generators() -> None:
+    network = MLP(hidden=(9,), dropout=0.5).build(N_GENES, N_CLASSES).train()
+    x, y = rows()
+    before, state = x.clone(), torch.get_rng_state()
+    legacy = np.random.get_state()[1].copy()  # noqa: NPY002 (the global generator is what is looked at)
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    first = permutation_importance(network, x.float(), y)
+    assert not network.training
+    assert (first.by_repeat == permutation_importance(network, x.float(), y).by_repeat).all()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (np.random.get_state()[1] == legacy).all()  # noqa: NPY002
+    assert torch.equal(x, before)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.gpu
+def test_a_device_gives_the_same(randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES, members=2))
+    x, y = rows(0.5)
+    expected = permutation_importance(network, x, y)
+    assert_same(permutation_importance(network.cuda(), x, y), expected)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from cellclf.fit import Fit, Rows, train
+from cellclf.fit import _loop as loop
+from cellclf.fit._batches import batches
+from cellclf.fit._hardware import device_of
+from cellclf.nn import MLP, Linear
+
+
+def blobs(n=90, n_genes=12, n_classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % n_classes
+    x = rng.normal(size=(n, n_genes)).astype(np.float32)
+    x[np.arange(n), y] += 3
+    return Rows(x, y)
+
+
+def weights(trained):
+    return {name: tensor.numpy().tobytes() for name, tensor in trained.network.state_dict().items()}
+
+
+class TestBatches:
+    @pytest.mark.parametrize(("n", "size"), [(10, 3), (129, 128), (5, None), (1, 4), (6, 1), (9, 2)])
+    def test_every_row_once_and_even(self, n, size):
+        cut = batches(n, size, seed=1, epoch=2)
+        assert sorted(np.concatenate(cut)) == list(range(n))
+        assert np.ptp([len(batch) for batch in cut]) <= 1
+        assert max(len(batch) for batch in cut) <= (size or n) + 1
+        assert min(len(batch) for batch in cut) >= min(size or n, 2, n)
+
+    def test_epochs_and_seeds_differ_but_repeat(self):
+        first = np.concatenate(batches(50, 8, seed=1, epoch=1))
+        np.testing.assert_array_equal(first, np.concatenate(batches(50, 8, seed=1, epoch=1)))
+        assert (first != np.concatenate(batches(50, 8, seed=1, epoch=2))).any()
+        assert (first != np.concatenate(batches(50, 8, seed=2, epoch=1))).any()
+
+
+class TestSchedule:
+    def test_one_cycle_rises_and_falls(self):
+        rates = [loop.learning_rate(Fit(learning_rate=1.0), step, 100) for step in range(100)]
+        assert np.argmax(rates) in {19, 20}
+        assert np.all(np.diff(rates[:20]) > 0)
+        assert np.all(np.diff(rates[20:]) < 0)
+        assert rates[-1] < 0.001
+
+    def test_constant(self):
+        assert {loop.learning_rate(Fit(schedule="constant"), step, 9) for step in range(9)} == {2e-3}
+
+    @pytest.mark.parametrize(("n", "epochs"), [(100_000, 8), (256, 60), (100, 120)])
+    def test_at_least_120_steps_and_8_epochs(self, n, epochs):
+        assert loop.default_epochs(n, Fit()) == epochs
+
+
+class TestClassWeights:
+    y = np.repeat([0, 1, 2], [1, 4, 16])
+
+    @pytest.mark.parametrize(("kind", "ratio"), [(None, [1, 1, 1]), ("sqrt", [4, 2, 1]), ("balanced", [16, 4, 1])])
+    def test_ratios_and_mean(self, kind, ratio):
+        weight = loop.class_weights(self.y, 3, kind).numpy()
+        np.testing.assert_allclose(weight / weight[-1], ratio, rtol=1e-6)
+        np.testing.assert_allclose(weight[self.y].mean(), 1, rtol=1e-6)
+
+    def test_absent_class_weighs_nothing(self):
+        assert loop.class_weights(np.array([0, 2, 2]), 3, "balanced").numpy()[1] == 0
+
+
+class TestTraining:
+    def test_same_seed_same_weights_other_seed_other_weights(self):
+        runs = [train(MLP((8,)), blobs(), blobs(seed=1), Fit(epochs=3), n_classes=3, seed=s) for s in (5, 5, 6)]
+        assert weights(runs[0]) == weights(runs[1]) != weights(runs[2])
+
+    def test_global_generators_are_left_alone(self):
+        torch.manual_seed(1)
+        np.random.seed(1)  # noqa: NPY002 (that it is not touched is the point)
+        before = torch.random.get_rng_state(), np.random.get_state()[1].tobytes()  # noqa: NPY002
+        train(MLP((8,)), blobs(), None, Fit(epochs=2), n_classes=3, seed=0)
+        assert torch.equal(before[0], torch.random.get_rng_state())
+        assert before[1] == np.random.get_state()[1].tobytes()  # noqa: NPY002
+
+    def test_equals_a_bare_loop(self):
+        """The obvious twelve lines of PyTorch, without dropout, give the same weights."""
+        rows, fit = blobs(), Fit(epochs=4, batch_size=32, input_dropout=0.0, members=1)
+        trained = train(Linear(), rows, None, fit, n_classes=3, seed=7)
+        weight, bias = torch.zeros(3, 12, requires_grad=True), torch.zeros(3, requires_grad=True)
+        optimizer = torch.optim.AdamW([weight, bias], betas=(0.9, 0.99), weight_decay=fit.weight_decay)
+        class_weight, step = torch.ones(3), 0
+        for epoch in range(1, 5):
+            for batch in batches(90, 32, seed=7, epoch=epoch):
+                optimizer.param_groups[0]["lr"] = loop.learning_rate(fit, step, 12)
+                logits = torch.from_numpy(rows.x[batch]) @ weight.T + bias
+                target = torch.from_numpy(rows.y[batch])
+                loss = functional.cross_entropy(logits, target, weight=class_weight, label_smoothing=0.05)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                step += 1
+        torch.testing.assert_close(trained.network.first_linear.weight, weight.detach(), rtol=1e-4, atol=1e-6)
+
+    def test_history_has_a_row_per_epoch_and_measures_the_kept_weights(self):
+        valid = blobs(seed=3)
+        trained = train(MLP((8,)), blobs(), valid, Fit(epochs=6), n_classes=3, seed=0)
+        history = trained.history
+        assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
+        kept = trained.best_epoch - 1
+        predicted = trained.network(torch.from_numpy(valid.x)).argmax(1).numpy()
+        assert history["valid_accuracy"][kept] == np.mean(predicted == valid.y)
+        assert history["valid_loss"][kept] <= history["valid_loss"].min() * 1.2
+        assert all(np.isfinite(column).all() for column in history.values())
+
+    def test_without_validation_rows_the_last_epoch_is_kept(self):
+        trained = train(MLP((8,)), blobs(), None, Fit(epochs=3), n_classes=3, seed=0)
+        assert trained.best_epoch == 3
+        assert np.isnan(trained.history["valid_loss"]).all()
+
+    def test_patience_stops_when_validation_gets_worse(self):
+        noise = Rows(blobs(seed=9).x, np.random.default_rng(0).permutation(blobs(seed=9).y))
+        fit = Fit(epochs=60, patience=2, learning_rate=0.02, schedule="constant", label_smoothing=0.0)
+        trained = train(MLP((32,), dropout=0.0), blobs(), noise, fit, n_classes=3, seed=0)
+        assert len(trained.history["epoch"]) == trained.best_epoch + 2 < 60
+
+    def test_small_set_is_memorised(self):
+        """A network that cannot learn thirty rows of noise by heart has a fault (the fate of one of the seeds)."""
+        rng = np.random.default_rng(0)
+        rows = Rows(rng.normal(size=(30, 40)).astype(np.float32), rng.integers(0, 3, 30))
+        fit = Fit(epochs=150, batch_size=None, input_dropout=0.0, label_smoothing=0.0, learning_rate=0.01)
+        trained = train(MLP((32,), dropout=0.0), rows, None, fit, n_classes=3, seed=0)
+        assert (trained.network(torch.from_numpy(rows.x)).argmax(1).numpy() == rows.y).all()
+
+    def test_start_from_given_weights(self):
+        first = train(MLP((8,)), blobs(), None, Fit(epochs=3), n_classes=3, seed=0)
+        fit = Fit(epochs=1, learning_rate=1e-12, weight_decay=0.0)
+        again = train(MLP((8,)), blobs(), None, fit, n_classes=3, seed=1, initial=first.network.state_dict())
+        torch.testing.assert_close(again.network.first_linear.weight, first.network.first_linear.weight)
+
+    def test_loss_that_is_not_finite_stops_with_a_remedy(self):
+        rows = blobs()
+        huge = Rows(np.sign(rows.x) * np.float32(3e38), rows.y)
+        with pytest.raises(FloatingPointError, match=r"epoch 1 .*Lower the learning rate"):
+            train(Linear(), huge, None, Fit(epochs=2), n_classes=3, seed=0)
+
+    def test_interruption_returns_the_best_network_so_far(self, monkeypatch):
+        judge, calls = loop.judge, []
+
+        def interrupt_in_third_epoch(*args):
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return judge(*args)
+
+        whole = train(MLP((8,)), blobs(), blobs(seed=1), Fit(epochs=2, schedule="constant"), n_classes=3, seed=0)
+        monkeypatch.setattr(loop, "judge", interrupt_in_third_epoch)
+        cut = train(MLP((8,)), blobs(), blobs(seed=1), Fit(epochs=9, schedule="constant"), n_classes=3, seed=0)
+        assert cut.interrupted
+        assert not whole.interrupted
+        assert len(cut.history["epoch"]) == 2
+        assert weights(cut) == weights(whole)
+
+
+def test_a_row_left_over_does_not_break_batch_norm():
+    trained = train(MLP((8,)), blobs(n=129), None, Fit(epochs=1, batch_size=2), n_classes=3, seed=0)
+    assert np.isfinite(trained.history["train_loss"]).all()
+
+
+def test_one_row_per_batch_is_refused_under_batch_norm_only():
+    with pytest.raises(ValueError, match=r"batch_norm=None"):
+        train(MLP((8,)), blobs(), None, Fit(epochs=1, batch_size=1), n_classes=3, seed=0)
+    train(MLP((8,), batch_norm=None), blobs(n=9), None, Fit(epochs=1, batch_size=1), n_classes=3, seed=0)
+
+
+def test_absent_device_is_an_error():
+    with pytest.raises(ValueError, match="'cuda:17'"):
+        device_of("cuda:17")
+    with pytest.raises(ValueError, match="'abacus'"):
+        device_of("abacus")
+    assert device_of("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"epochs": 0},
+        {"batch_size": 2.5},
+        {"members": True},
+        {"label_smoothing": 1.0},
+        {"input_dropout": -0.1},
+        {"valid_fraction": 0},
+        {"learning_rate": 0},
+        {"learning_rate": float("nan")},
+        {"weight_decay": -1},
+        {"schedule": "cosine"},
+        {"class_weight": "equal"},
+        {"preprocess": "log"},
+        {"scale": None},
+        {"information_power": -1},
+        {"patience": 0},
+    ],
+    ids=lambda options: "{}={}".format(*next(iter(options.items()))),
+)
+def test_settings_out_of_range_are_refused_by_name(options):
+    with pytest.raises(ValueError, match=rf"Fit\({next(iter(options))}="):
+        Fit(**options)
+
+
+@pytest.mark.gpu
+def test_gpu_learns_what_the_cpu_learns():
+    runs = {}
+    for device in ("cpu", "cuda"):
+        fit = Fit(epochs=20, device=device, input_dropout=0.0)
+        runs[device] = train(MLP((16,), dropout=0.0), blobs(), blobs(seed=1), fit, n_classes=3, seed=0)
+    assert runs["cuda"].network.first_linear.weight.device.type == "cpu"
+    np.testing.assert_allclose(runs["cuda"].history["train_loss"], runs["cpu"].history["train_loss"], rtol=0.05)
