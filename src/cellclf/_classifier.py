@@ -204,13 +204,12 @@ class Classifier:
         tensors: dict[str, np.ndarray] = {
             "prior": self.prior,
             "gene_norms": self.gene_norms,
-            "novelty.means": self.novelty.means,
-            "novelty.whitening": self.novelty.whitening,
         }
         groups = {
             "network": _state(self.network),
             "linear": _state(self.linear),
             "preprocessing": self.preprocessing.tensors(),
+            "novelty": self.novelty.tensors(),
             "history": self.epochs,
         }
         tensors |= {f"{group}.{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
@@ -323,7 +322,7 @@ class Classifier:
             genes=np.array(header["genes"], dtype=object),
             classes=np.array(header["classes"], dtype=object),
             preprocessing=Preprocessing.restore(header["preprocessing"], _group(tensors, "preprocessing")),
-            novelty=stats.Novelty(tensors["novelty.means"], tensors["novelty.whitening"]),
+            novelty=stats.Novelty.restore(_group(tensors, "novelty")),
             temperature=header["temperature"],
             linear_temperature=header["linear_temperature"],
             prior=tensors["prior"],

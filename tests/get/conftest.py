@@ -15,9 +15,7 @@ CLASSES = ["B", "NK/T", "Mono"]
 METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error"]
 
 
-@pytest.fixture
-def written() -> AnnData:
-    """Give 6 cells × 4 genes with every slot that the verbs write, filled by hand."""
+def _written() -> AnnData:
     obs = pd.DataFrame(
         {
             "cellclf": pd.Categorical(["B", "Mono", "B", "NK/T", "B", "B"], categories=CLASSES),
@@ -83,14 +81,22 @@ def _zarr(adata: AnnData, folder: Path) -> AnnData:
     return anndata.read_zarr(folder / "a.zarr")
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(lambda adata, _: adata, id="memory"),
-        pytest.param(_h5ad, id="h5ad"),
-        pytest.param(_zarr, id="zarr"),
-    ]
-)
-def adata(request: pytest.FixtureRequest, written: AnnData, tmp_path: Path) -> AnnData:
+THROUGH: dict[str, Callable[[AnnData, Path], AnnData]] = {"memory": lambda a, _: a, "h5ad": _h5ad, "zarr": _zarr}
+
+
+@pytest.fixture(scope="session")
+def come_back(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AnnData]:
+    """Send the slots through each storage, once."""
+    return {name: through(_written(), tmp_path_factory.mktemp(name)) for name, through in THROUGH.items()}
+
+
+@pytest.fixture
+def written() -> AnnData:
+    """Give 6 cells × 4 genes with every slot that the verbs write, filled by hand."""
+    return _written()
+
+
+@pytest.fixture(params=THROUGH)
+def adata(request: pytest.FixtureRequest, come_back: dict[str, AnnData]) -> AnnData:
     """Give the same as it comes back from memory, h5ad and zarr."""
-    through: Callable[[AnnData, Path], AnnData] = request.param
-    return through(written, tmp_path)
+    return come_back[request.param].copy()

@@ -61,4 +61,4 @@ def test_they_equal_the_evaluation(small_adata: AnnData) -> None:
     evaluation = cc.tl.evaluate(small_adata)
     for name in ("summary", "report", "confusion"):
         table = getattr(cc.get, name)(small_adata)
-        pd.testing.assert_frame_equal(table, getattr(evaluation, name), check_names=False)
+        pd.testing.assert_frame_equal(table, getattr(evaluation, name))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
-from scipy.stats import entropy, spearmanr
+from scipy.stats import entropy, kstest, spearmanr
 from sklearn.metrics import mutual_info_score
 
 import cellclf as cc
@@ -126,6 +126,20 @@ def test_a_gene_that_only_tells_batches_scores_nothing_within_them():
     assert adata.var["mi_pvalue"].iloc[1] < 1e-10
 
 
+def test_p_values_are_uniform_within_batches():
+    rng = np.random.default_rng(0)
+    batch = np.repeat([0, 1, 2], [300, 200, 100])
+    kind = np.concatenate(
+        [rng.choice(3, n, p=p) for n, p in ((300, [0.8, 0.1, 0.1]), (200, [0.2, 0.3, 0.5]), (100, [0, 1, 0]))]
+    )
+    rates = np.exp(rng.uniform(np.log(0.05), np.log(2), (3, 1500)))
+    obs = pd.DataFrame({"kind": kind.astype(str), "batch": batch.astype(str)}, index=[str(i) for i in range(600)])
+    adata = AnnData(sparse.csr_matrix(rng.poisson(rates[batch]).astype(np.float32)), obs=obs)
+    cc.pp.gene_scores(adata, "kind", batch="batch")
+    assert kstest(adata.var["mi_pvalue"], "uniform").pvalue > 0.01
+    assert abs(adata.var["mi_corrected"].mean()) < 4 * adata.var["mi_corrected"].std() / np.sqrt(1500)
+
+
 def test_one_batch_is_no_batch(adata):
     adata.obs["all"] = "same"
     cc.pp.gene_scores(adata, "cell_type")
@@ -203,8 +217,8 @@ def test_bad_calls_leave_no_trace(adata, options, error, message):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_refused(adata, bad):
-    adata.X[int(np.flatnonzero(adata.obs["split"] == "train")[0]), 0] = bad
-    with pytest.raises(ValueError, match="NaN or infinite"):
+    adata.X[int(np.flatnonzero(adata.obs["split"] == "train")[0]), 6] = bad
+    with pytest.raises(ValueError, match=r"1 values are NaN or infinite.*That gene is 'gene6'"):
         cc.pp.gene_scores(adata, "cell_type")
     assert not list(adata.var)
 

@@ -43,6 +43,10 @@ def beyond_float32(adata):
     return with_x(adata, x)
 
 
+def negative(adata):
+    return with_x(adata, adata.X.toarray() - 1)
+
+
 def no_cells(adata):
     return adata[:0].copy()
 
@@ -85,6 +89,7 @@ def duplicate_genes(adata):
         (no_labels, {}, ValueError, "two classes"),
         (decimals, {}, ValueError, "decimal"),
         (duplicate_genes, {}, ValueError, "var_names_make_unique"),
+        (negative, {"fit": cc.Fit(preprocess="counts")}, ValueError, "no counts"),
         (lambda a: a, {"layer": "counts"}, KeyError, "layer='counts'"),
         (lambda a: a, {"split": "fold"}, KeyError, "'cell_type'"),
         (lambda a: a, {"fit": cc.Fit(device="cuda:31")}, ValueError, "cuda:31"),

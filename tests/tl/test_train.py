@@ -21,8 +21,7 @@ def learnt(classifier) -> dict[str, bytes]:
         **{f"network.{name}": tensor.numpy() for name, tensor in classifier.network.state_dict().items()},
         **{f"linear.{name}": tensor.numpy() for name, tensor in classifier.linear.state_dict().items()},
         **classifier.preprocessing.tensors(),
-        "means": classifier.novelty.means,
-        "whitening": classifier.novelty.whitening,
+        **{f"novelty.{name}": array for name, array in classifier.novelty.tensors().items()},
         "prior": classifier.prior,
         "temperature": np.array([classifier.temperature, classifier.linear_temperature]),
         "valid_loss": classifier.epochs["valid_loss"],
@@ -98,7 +97,7 @@ class TestGenes:
         assert "selected" not in small_adata.var
 
     def test_auto_takes_the_most_informative(self, small_adata, quick, monkeypatch):
-        monkeypatch.setattr("cellclf.tl._train.N_GENES", 9)
+        monkeypatch.setattr("cellclf.tl._genes.N_GENES", 9)
         classifier = cc.tl.train(small_adata, network=MLP, fit=quick)
         assert set(classifier.genes) == {f"gene{j}" for j in range(9)}
         assert small_adata.var["selected"].sum() == 9

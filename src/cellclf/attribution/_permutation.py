@@ -9,6 +9,8 @@ import torch
 from torch.nn import functional
 from tqdm.auto import tqdm
 
+from cellclf.attribution._folding import folded
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -135,7 +137,7 @@ class _RankOne:
     """A network whose first layer is kept: shuffling an input adds a multiple of its weights to each row."""
 
     def __init__(self, network: Network, x: Tensor, first: nn.Linear) -> None:
-        self.network, self.hidden = network, first(x)
+        self.network, self.hidden = folded(network), first(x)
         self.weight = first.weight.T.contiguous()
         self.heard = (self.weight != 0).any(dim=1, keepdim=True)
         self.n_together = _n_together(self.hidden)

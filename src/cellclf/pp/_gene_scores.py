@@ -120,7 +120,11 @@ def gene_scores(
     rows = np.ones(adata.n_obs, bool) if masks is None else masks["train"]
     found = _slots.restrict(found, rows, what="labelled cells" if masks is None else "training cells")
     batches = None if batch is None else _batch_codes(adata, batch, found.codes >= 0)
-    scores = compute(x, found.codes, len(found.classes), bins=bins, n_bins=n_bins, batch=batches)
+    try:
+        scores = compute(x, found.codes, len(found.classes), bins=bins, n_bins=n_bins, batch=batches)
+    except stats.BadValueError as error:
+        msg = f"{error} That gene is {str(adata.var_names[error.gene])!r}."
+        raise ValueError(msg) from error
     call = {"label": found.name, "bins": bins, "n_bins": n_bins, "layer": layer, "split": split, "batch": batch}
     _slots.warn_if_scaled(adata, layer)
     adata = adata.copy() if copy else adata

@@ -8,6 +8,7 @@ from cellclf.stats._calibration import expected_calibration_error, fit_temperatu
 from cellclf.stats._contingency import ContingencyTable, contingency
 from cellclf.stats._dense import dense, dense_blocks
 from cellclf.stats._extremes import holds_counts
+from cellclf.stats._findings import BadValueError
 from cellclf.stats._information import (
     jensen_shannon,
     mutual_information,
@@ -20,6 +21,7 @@ from cellclf.stats._redundancy import decorrelated
 from cellclf.stats._significance import Independence, benjamini_hochberg, independence, mutual_information_pvalue
 
 __all__ = [
+    "BadValueError",
     "Bins",
     "ContingencyTable",
     "Independence",

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 NO_GENE = np.iinfo(np.int64).max
 
 
+class BadValueError(ValueError):
+    """Values that cannot be counted; `gene` is the number of the first gene with one."""
+
+    def __init__(self, message: str, gene: int) -> None:
+        super().__init__(message)
+        self.gene = gene
+
+
 @dataclass(frozen=True)
 class Findings:
     """How many values were not finite, how many were no counts, the first gene with each, and the order of indices."""
@@ -57,7 +65,7 @@ class Findings:
                 f"{self.not_finite} values are NaN or infinite, the first in gene {self.gene_not_finite} (counted from 0). "
                 "Remove those genes or cells, or fill the values."
             )
-            raise ValueError(msg)
+            raise BadValueError(msg, self.gene_not_finite)
 
     def require_whole(self) -> None:
         """Refuse what cannot be a count."""
@@ -66,4 +74,4 @@ class Findings:
                 f"{self.not_whole} values are negative or not whole, the first in gene {self.gene_not_whole} "
                 "(counted from 0), so they are no counts. Give raw counts, or use bins='quantile' or bins='auto'."
             )
-            raise ValueError(msg)
+            raise BadValueError(msg, self.gene_not_whole)

@@ -33,8 +33,8 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def n_threads() -> int:
-    """How many threads numba was told to use."""
-    return int(numba.get_num_threads())
+    """How many threads numba was told to use; asking `numba.get_num_threads` would start its own pool."""
+    return int(numba.config.NUMBA_NUM_THREADS)
 
 
 @_compiled

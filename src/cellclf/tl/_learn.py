@@ -25,35 +25,23 @@ if TYPE_CHECKING:
     from cellclf.fit import Fit, Trained
     from cellclf.nn._network import Network
     from cellclf.nn._registry import Description
+    from cellclf.tl._rows import LearningRows
 
 logger = logging.getLogger("cellclf")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be learnt: each row's class (`codes`, -1 = none) from `x`, and how.
-
-    `train` and `valid` are masks of the rows; with `refit` the validation rows join in once they have done their work.
-    `columns_for` chooses the genes from the rows it is given.
-    """
+    """What is to be learnt from matrix `x` with columns `names`, and how; `columns_for` chooses genes from given rows."""
 
     x: Matrix
     names: np.ndarray
-    codes: np.ndarray
-    classes: np.ndarray
-    train: np.ndarray
-    valid: np.ndarray
-    refit: bool
+    rows: LearningRows
     columns_for: Callable[[np.ndarray], np.ndarray]
     description: Description
     options: Fit
     seed: int
     start: Classifier | None = None
-
-    @property
-    def final(self) -> np.ndarray:
-        """The rows that the finished network has learnt from."""
-        return self.train | self.valid if self.refit else self.train
 
 
 @dataclass(frozen=True)
@@ -76,15 +64,15 @@ class Attempt:
 def learn(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
     """Train, choose epoch and temperature on the validation rows, train again on all rows, and assemble the classifier."""
     counts = problem.start.preprocessing.counts if problem.start else _counts(problem)
-    draft = _attempt(problem, problem.train, counts)
+    draft = _attempt(problem, problem.rows.train, counts)
     final = draft
-    if problem.refit and not draft.interrupted:
-        again = _attempt(problem, problem.final, counts, after=draft)
+    if problem.rows.refit and not draft.interrupted:
+        again = _attempt(problem, problem.rows.final, counts, after=draft)
         final = draft if again.interrupted else again
         draft = replace(draft, network=replace(draft.network, interrupted=again.interrupted))
     temperature, proba = _calibrated(draft.network.network, draft.valid, problem.options)
     linear_temperature, linear_proba = _calibrated(draft.linear.network, draft.valid, problem.options)
-    prior = np.bincount(final.rows.y, minlength=len(problem.classes)) / len(final.rows.y)
+    prior = np.bincount(final.rows.y, minlength=len(problem.rows.found.classes)) / len(final.rows.y)
     skill = _skill(draft, proba, linear_proba)
     network, device = final.network.network, device_of(problem.options.device)
     return Classifier(
@@ -92,9 +80,11 @@ def learn(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
         network=network,
         linear=final.linear.network,
         genes=problem.names[final.columns],
-        classes=problem.classes,
+        classes=problem.rows.found.classes,
         preprocessing=final.preprocessing,
-        novelty=stats.Novelty.learn(embedding(network, final.rows.x, device), final.rows.y, len(problem.classes)),
+        novelty=stats.Novelty.learn(
+            embedding(network, final.rows.x, device), final.rows.y, len(problem.rows.found.classes)
+        ),
         temperature=temperature,
         linear_temperature=linear_temperature,
         prior=prior,
@@ -114,7 +104,7 @@ def learn(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
 def _counts(problem: Problem) -> bool:
     """Decide whether values are counts to be normalised, from the training rows."""
     choice = problem.options.preprocess
-    counts = choice == "counts" or (choice == "auto" and stats.holds_counts(problem.x, problem.train))
+    counts = choice == "counts" or (choice == "auto" and stats.holds_counts(problem.x, problem.rows.train))
     logger.info(
         "Values are %s.", "counts: normalised to 10 000 per cell and log1p'd" if counts else "taken as they are"
     )
@@ -125,7 +115,10 @@ def _attempt(problem: Problem, rows: np.ndarray, counts: bool, after: Attempt | 
     """Train network and linear network on `rows`; `after` a draft, for as many epochs as it found best."""
     columns = problem.columns_for(rows)
     raw, totals = _raw(problem, rows, columns)
-    y = problem.codes[rows]
+    if counts and (raw < 0).any():
+        msg = "The matrix holds negative numbers, which are no counts. Name the layer with counts, or Fit(preprocess='none')."
+        raise ValueError(msg)
+    y = problem.rows.found.codes[rows]
     information = _information(raw, y, problem)
     values = normalise(raw, totals) if counts else raw
     if problem.start is None:
@@ -134,10 +127,10 @@ def _attempt(problem: Problem, rows: np.ndarray, counts: bool, after: Attempt | 
     else:
         preprocessing = problem.start.preprocessing
     scaled, valid = Rows(preprocessing.apply(values), y), None
-    if after is None and problem.valid.any():
-        raw, totals = _raw(problem, problem.valid, columns)
+    if after is None and problem.rows.valid.any():
+        raw, totals = _raw(problem, problem.rows.valid, columns)
         values = normalise(raw, totals) if counts else raw
-        valid = Rows(preprocessing.apply(values), problem.codes[problem.valid])
+        valid = Rows(preprocessing.apply(values), problem.rows.found.codes[problem.rows.valid])
     trained = {}
     for name, description in {"network": problem.description, "linear": Linear()}.items():
         trained[name] = fit_network(
@@ -145,7 +138,7 @@ def _attempt(problem: Problem, rows: np.ndarray, counts: bool, after: Attempt | 
             scaled,
             valid,
             problem.options if name == "network" else replace(problem.options, members=1),
-            n_classes=len(problem.classes),
+            n_classes=len(problem.rows.found.classes),
             seed=problem.seed,
             epochs=None if after is None else getattr(after, name).best_epoch,
             initial=None if problem.start is None else getattr(problem.start, name).state_dict(),
@@ -173,7 +166,7 @@ def _information(raw: np.ndarray, y: np.ndarray, problem: Problem) -> np.ndarray
     if problem.options.information_power == 0 or problem.start is not None:
         return np.ones(raw.shape[1])
     bins = stats.bin_edges(raw, np.ones(len(y), dtype=bool), bins="auto")
-    return stats.normalised_information(stats.contingency(raw, y, bins=bins, n_classes=len(problem.classes)))
+    return stats.normalised_information(stats.contingency(raw, y, bins=bins, n_classes=len(problem.rows.found.classes)))
 
 
 def _calibrated(network: Network, valid: Rows | None, options: Fit) -> tuple[float, np.ndarray | None]:

@@ -58,8 +58,8 @@ def predict(
     `adata.obs['cellclf_confidence']` : :class:`pandas.Series` (n_obs, float32)
         The calibrated probability of that class.
     `adata.obs['cellclf_unknown_score']` : :class:`pandas.Series` (n_obs, float64)
-        Mahalanobis distance to the nearest class in the embedding, per dimension: about 1 for cells like the training
-        cells, higher for cells unlike any of them.
+        Relative Mahalanobis distance :cite:p:`Ren2021` in the embedding: squared distance to the nearest class less that
+        to all training cells together, per dimension; higher for cells less like any training cell.
     `adata.obsm['cellclf_proba']` : :class:`numpy.ndarray` (n_obs × n_classes, float32)
         Probability of each class, in the order of `classes` in the record; rows sum to 1.
     `adata.obsm['X_cellclf']` : :class:`numpy.ndarray` (n_obs × n_embedding, float32)

@@ -1,0 +1,91 @@
+"""Which genes a classifier reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cellclf import _slots, stats
+from cellclf.pp import _gene_scores, _select_genes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from cellclf._classifier import Classifier
+    from cellclf._types import Matrix
+    from cellclf.tl._rows import LearningRows
+
+N_GENES = 4000  # with inputs weighted by information the number hardly matters; fewer hurts bulk data
+
+
+def given_columns(
+    adata: AnnData, names: np.ndarray, genes: str | Sequence[str], use_rep: str | None, start: Classifier | None
+) -> np.ndarray | None:
+    """Return the columns that the user or an earlier selection names, or None where they are to be selected."""
+    if use_rep is not None and not (isinstance(genes, str) and genes in {"auto", "all"}):
+        msg = f"genes={genes!r} cannot be chosen from the embedding use_rep={use_rep!r}. Leave one of the two out."
+        raise ValueError(msg)
+    if start is not None:
+        if not (isinstance(genes, str) and genes == "auto"):
+            msg = "Both genes= and start= are given; training goes on with the genes of start. Leave genes out."
+            raise ValueError(msg)
+        return _positions(names, start.genes)
+    if use_rep is not None or (isinstance(genes, str) and genes == "all"):
+        return np.arange(len(names))
+    if not isinstance(genes, str):
+        return _positions(names, np.array([str(name) for name in genes], dtype=object))
+    if genes == "auto" and "selected" not in adata.var:
+        return None
+    column = "selected" if genes == "auto" else genes
+    chosen = _slots.member(adata.var, column, "genes", "adata.var")
+    if not pd.api.types.is_bool_dtype(chosen.dtype) or chosen.isna().any():
+        msg = f"adata.var[{column!r}] is not boolean ({chosen.dtype}). Name a column of True and False, or give a list of genes."
+        raise ValueError(msg)
+    if not chosen.any():
+        msg = f"adata.var[{column!r}] selects no gene. Select some with `cc.pp.select_genes`, or pass genes='all'."
+        raise ValueError(msg)
+    return np.flatnonzero(chosen.to_numpy(dtype=bool))
+
+
+def _positions(names: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Find the columns of the wanted genes, all of which must be there, once."""
+    if len(wanted) == 0:
+        msg = "genes is empty. Name some, or pass genes='all'."
+        raise ValueError(msg)
+    if len(set(wanted)) < len(wanted):
+        msg = f"genes names {len(wanted) - len(set(wanted))} genes more than once. Name each once."
+        raise ValueError(msg)
+    columns = pd.Index(names).get_indexer(pd.Index(wanted))
+    if (columns < 0).any():
+        absent = wanted[columns < 0]
+        msg = f"{len(absent)} of the {len(wanted)} genes are not in adata.var_names: {_slots.listing(absent, 5)}."
+        raise KeyError(msg)
+    return columns
+
+
+def select(x: Matrix, rows: LearningRows) -> tuple[np.ndarray, dict[str, dict[str, Any]]]:
+    """Score all genes on the final rows, select the most informative, and prepare what is written of both."""
+    codes, n_classes = np.where(rows.final, rows.found.codes, -1), len(rows.found.classes)
+    scores = _gene_scores.compute(x, codes, n_classes)
+    rank = _select_genes.rank(scores["mi_corrected"], N_GENES)
+    slots = _gene_scores.slots(scores, {"label": rows.found.name}, rows.found.classes)
+    selected = _select_genes.slots(rank, {"n_genes": N_GENES, "by": "mi_corrected"})
+    return np.flatnonzero(~np.isnan(rank)), _slots.merge(slots, selected)
+
+
+def columns_for(x: Matrix, rows: LearningRows, columns: np.ndarray, ours: bool, mask: np.ndarray) -> np.ndarray:
+    """Return the genes for a training on the rows of `mask`: a selection of ours is made anew on fewer rows."""
+    if not ours or (mask == rows.final).all():
+        return columns
+    table = stats.contingency(
+        x,
+        np.where(mask, rows.found.codes, -1),
+        bins=stats.bin_edges(x, mask, bins="auto"),
+        n_classes=len(rows.found.classes),
+    )
+    rank = _select_genes.rank(stats.mutual_information(table, corrected=True), N_GENES)
+    return np.flatnonzero(~np.isnan(rank))

@@ -1,0 +1,51 @@
+"""Which rows a classifier learns from, and which judge it while it learns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cellclf import _slots
+from cellclf.pp import _split
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cellclf.fit import Fit
+
+
+class LearningRows(NamedTuple):
+    """Who learns from what: the labels (classes of the training rows), masks, and whether to train again on both."""
+
+    found: _slots.Labels
+    train: np.ndarray
+    valid: np.ndarray
+    refit: bool
+
+    @property
+    def final(self) -> np.ndarray:
+        """The rows that the finished network has learnt from."""
+        return self.train | self.valid if self.refit else self.train
+
+
+def plan(
+    adata: AnnData, found: _slots.Labels, split: str | None, fit: Fit, seed: int
+) -> tuple[LearningRows, dict[str, dict[str, Any]]]:
+    """Decide which rows train and which validate, making the split that is missing."""
+    slots: dict[str, dict[str, Any]] = {}
+    masks = _slots.split_rows(adata, split)
+    if masks is None and split is not None:
+        codes = _split.assign_rows(found.codes, fractions=_split.FRACTIONS, rng=seed)
+        masks = {name: codes == k for k, name in enumerate(_split.NAMES)}
+        slots = _split.slots(codes, {"label": found.name, "rng": seed})
+    labelled = found.codes >= 0
+    train = labelled if masks is None else labelled & masks["train"]
+    found = _slots.keep_classes(found, train, what="training rows")
+    known = found.codes >= 0
+    valid = np.zeros_like(known) if masks is None else known & masks["valid"]
+    if valid.any():
+        return LearningRows(found, train, valid, refit=False), slots
+    shares = (1 - fit.valid_fraction, fit.valid_fraction, 0.0)
+    codes = _split.assign_rows(np.where(train, found.codes, -1), fractions=shares, rng=seed)
+    return LearningRows(found, codes == 0, codes == 1, refit=fit.refit and bool((codes == 1).any())), slots

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from anndata import AnnData
+from matplotlib.axes import Axes
+
+import cellclf as cc
+
+
+def _names(ax: Axes) -> list[str]:
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+@pytest.mark.parametrize("score", ["mi", "mi_corrected", "jsd"])
+def test_bars_are_the_scores(adata: AnnData, score: str) -> None:
+    ax = cc.pl.gene_scores(adata, score=score, n_genes=7)
+    table = cc.get.gene_scores(adata, by=score, n_genes=7)
+    assert [bar.get_width() for bar in ax.patches] == list(table[score])
+    assert _names(ax) == list(table.index)
+    assert ax.yaxis_inverted()
+    assert "(nats)" in ax.get_xlabel()
+
+
+def test_points_are_the_importances_with_their_errors(adata: AnnData) -> None:
+    ax = cc.pl.importance(adata, n_genes=5)
+    table = cc.get.importance(adata, n_genes=5)
+    points, _, (bars,) = ax.containers[0]
+    np.testing.assert_array_equal(points.get_xdata(), table["importance"])
+    spans = np.array([segment[:, 0] for segment in bars.get_segments()])
+    np.testing.assert_allclose(spans[:, 1] - spans[:, 0], 2 * table["importance_se"])
+    assert _names(ax) == list(table.index)
+    assert ax.get_xlabel().startswith("Rise of the log loss when shuffled (nats)")
+
+
+def test_weights_have_no_errors(adata: AnnData) -> None:
+    adata.var["importance_se"] = np.nan
+    adata.uns["importance"]["method"] = "weights"
+    ax = cc.pl.importance(adata)
+    assert not ax.containers[0].has_xerr
+    assert ax.get_xlabel() == "Sum of absolute weights in the first layer"
+
+
+@pytest.mark.parametrize(
+    ("draw", "read", "value"),
+    [
+        pytest.param(cc.pl.gene_scores, cc.get.gene_scores, "mi", id="gene_scores"),
+        pytest.param(cc.pl.importance, cc.get.importance, "importance", id="importance"),
+    ],
+)
+def test_by_class_is_the_table(
+    adata: AnnData, draw: Callable[..., Axes], read: Callable[..., object], value: str
+) -> None:
+    ax = draw(adata, n_genes=6, by_class=True)
+    table = read(adata, n_genes=6, by_class=True)
+    shown = ax.collections[0].get_array().filled(np.nan)
+    np.testing.assert_array_equal(shown, table[value].to_numpy().reshape(6, 4))
+    assert _names(ax) == list(table["gene"][::4])
+    assert ax.get_xticklabels()[0].get_text() == "B"
+
+
+def test_no_importance_is_white(adata: AnnData) -> None:
+    mesh = cc.pl.importance(adata, by_class=True).collections[0]
+    low, high = mesh.get_clim()
+    assert low == -high < 0
+    assert min(mesh.cmap(0.5)[:3]) > 0.95
+
+
+@pytest.mark.parametrize("draw", [cc.pl.gene_scores, cc.pl.importance], ids=["gene_scores", "importance"])
+def test_draws_on_given_axes(adata: AnnData, draw: Callable[..., Axes]) -> None:
+    for by_class in (False, True):
+        given = plt.subplots()[1]
+        assert draw(adata, ax=given, by_class=by_class) is given
+    assert len(plt.get_fignums()) == 2
+
+
+def test_only_scores_are_drawn(adata: AnnData) -> None:
+    with pytest.raises(ValueError, match="score='mi_pvalue' cannot be drawn"):
+        cc.pl.gene_scores(adata, score="mi_pvalue")  # type: ignore[arg-type]
