@@ -20,8 +20,8 @@ def folded(network: Network) -> Network:
     copy = deepcopy(network, {id(network.first_linear): network.first_linear}).eval()
     for module in list(copy.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, nn.BatchNorm1d) and child.running_mean is not None:
-                setattr(module, name, _Affine(child))
+            if isinstance(child, nn.BatchNorm1d) and child.running_mean is not None and child.running_var is not None:
+                setattr(module, name, _Affine(child, child.running_mean, child.running_var))
         if isinstance(module, nn.Sequential):
             for before, after in pairwise(module):
                 if isinstance(before, _Affine) and isinstance(after, nn.ReLU):
@@ -32,9 +32,11 @@ def folded(network: Network) -> Network:
 class _Affine(nn.Module):
     """Batch normalisation by its running statistics: x · scale + shift."""
 
-    def __init__(self, norm: nn.BatchNorm1d) -> None:
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> None:
         super().__init__()
-        mean, variance = norm.running_mean, norm.running_var
         scale = torch.rsqrt(variance + norm.eps) * (1.0 if norm.weight is None else norm.weight)
         self.register_buffer("scale", scale)
         self.register_buffer("shift", (0.0 if norm.bias is None else norm.bias) - mean * scale)

@@ -201,7 +201,8 @@ def _rise(probe: _RankOne | _Whole, truth: _Truth, block: _Block) -> Tensor:
 def _cross_entropy(logits: Tensor, y: Tensor, temperature: float) -> Tensor:
     """Return the loss of each row, in float64 where the device has it: a sure classifier's losses are tiny."""
     dtype = torch.float32 if logits.device.type == "mps" else torch.float64
-    return functional.cross_entropy(logits.to(dtype) / temperature, y, reduction="none")
+    logits = logits.to(dtype) / temperature
+    return torch.logsumexp(logits, dim=1) - logits.gather(1, y[:, None])[:, 0]  # half the time of `cross_entropy`
 
 
 def _n_together(rows: Tensor) -> int:

@@ -218,7 +218,7 @@ def _are_small_counts(values: NDArray[Any]) -> bool:
     """Whether the values (zeros left out) are counts, and mostly so small that one grid of edges suits all genes."""
     if values.size and (values.min() < 0 or not np.array_equal(values, np.floor(values))):
         return False
-    return 2 * np.count_nonzero(values <= COUNTS_TYPICAL) >= values.size
+    return bool(2 * np.count_nonzero(values <= COUNTS_TYPICAL) >= values.size)
 
 
 def _quantile(sample: sparse.csc_matrix, n_bins: int) -> Bins:

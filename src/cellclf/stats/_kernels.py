@@ -34,7 +34,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def n_threads() -> int:
     """How many threads numba was told to use; asking `numba.get_num_threads` would start its own pool."""
-    return int(numba.config.NUMBA_NUM_THREADS)
+    return int(vars(numba.config)["NUMBA_NUM_THREADS"])
 
 
 @_compiled

@@ -6,7 +6,8 @@ their number, and blocks merge by Chan's rule.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,20 +23,35 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 4096
 
 
-class _Moments:
-    """Number, mean and sum of squares about the mean of each gene, of merged blocks and of the block in hand."""
+class _Moments(NamedTuple):
+    """Number, mean and sum of squares about the mean of the rows seen so far, of each gene."""
 
-    def __init__(self, n_genes: int) -> None:
-        self.n, self.mean, self.spread = np.zeros(n_genes), np.zeros(n_genes), np.zeros(n_genes)
+    n: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
 
-    def merge(self, n: Any, mean: NDArray[np.float64], spread: NDArray[np.float64]) -> None:
+    @classmethod
+    def none(cls, n_genes: int) -> _Moments:
+        """Return the moments of no rows."""
+        return cls(np.zeros(n_genes), np.zeros(n_genes), np.zeros(n_genes))
+
+    def of(self, genes: slice) -> _Moments:
+        """View those of some genes."""
+        return _Moments(*(values[genes] for values in self))
+
+    def merge(self, n: Any, mean: Any, spread: Any) -> None:
         """Merge another group of rows by Chan's rule."""
         total = self.n + n
         share = np.divide(n, total, out=np.zeros_like(total), where=total > 0)
         delta = mean - self.mean
-        self.spread += spread + delta * delta * self.n * share
-        self.mean += delta * share
-        self.n = total
+        self.spread[:] += spread + delta * delta * self.n * share
+        self.mean[:] += delta * share
+        self.n[:] = total
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        for values in self:
+            values[:] = 0
 
 
 def mean_std(x: Any, rows: NDArray[np.bool_] | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -68,63 +84,40 @@ def mean_std(x: Any, rows: NDArray[np.bool_] | None = None) -> tuple[NDArray[np.
     if not rows.any():
         msg = "No row counts, so there is no mean. Give at least one row."
         raise ValueError(msg)
-    total, pieces = _Moments(x.shape[1]), _Pieces(rows, x.shape[1])
+    total, unfinished = _Moments.none(x.shape[1]), _Moments.none(x.shape[1])
     for block in blocks(x):
-        pieces.add(block)
-        for piece in pieces.complete():
-            total.merge(*piece)
+        if block.n_rows:
+            lying = block.in_order().to_rows()
+            _add(lying, rows, total.of(block.columns), unfinished.of(block.columns))
     if not np.isfinite(total.spread).all():
         bad = ~np.isfinite(total.spread)
         Findings(not_finite=int(bad.sum()), gene_not_finite=int(np.argmax(bad))).require_finite()
     return total.mean, np.sqrt(total.spread / total.n)
 
 
-class _Pieces:
-    """Blocks of 4096 rows in the making: matrices may arrive in blocks of any shape, rows downwards."""
+def _add(block: Block, rows: NDArray[np.bool_], total: _Moments, unfinished: _Moments) -> None:
+    """Add a block: the piece of 4096 rows left unfinished by the block above, and those that begin here."""
+    first, last = block.rows.start // BLOCK_ROWS, (block.rows.stop - 1) // BLOCK_ROWS
+    together = 2 * _kernels.n_threads()
+    for start in range(first, last + 1, together):
+        numbers = range(start, min(start + together, last + 1))
+        pieces = [unfinished if number == first else _Moments.none(block.n_columns) for number in numbers]
+        _threads.run([_task(block, rows, number, piece) for number, piece in zip(numbers, pieces, strict=True)])
+        for number, piece in zip(numbers, pieces, strict=True):
+            seen = rows[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS]
+            if block.rows.stop >= number * BLOCK_ROWS + seen.size:
+                piece.merge(seen.sum() - piece.n, 0.0, 0.0)  # the zeros, which were not visited
+                total.merge(*piece)
+                piece.clear()
+            elif piece is not unfinished:
+                unfinished.merge(*piece)
 
-    def __init__(self, rows: NDArray[np.bool_], n_genes: int) -> None:
-        self.rows, self.n_genes = rows, n_genes
-        self.open: dict[int, tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = {}
-        self.left: dict[int, int] = {}
 
-    def add(self, block: Block) -> None:
-        """Add the values of a block to the pieces it touches."""
-        if block.n_rows == 0 or block.n_columns == 0:
-            return
-        block = block.in_order().to_rows()
-        first, last = block.rows.start // BLOCK_ROWS, (block.rows.stop - 1) // BLOCK_ROWS
-        _threads.run([self._task(block, number) for number in range(first, last + 1)])
-
-    def _task(self, block: Block, number: int) -> Callable[[], None]:
-        """Prepare the part of one piece that lies in a block."""
-        start = max(block.rows.start, number * BLOCK_ROWS)
-        stop = min(block.rows.stop, (number + 1) * BLOCK_ROWS)
-        if number not in self.open:
-            self.open[number] = (np.zeros(self.n_genes, np.int64), np.zeros(self.n_genes), np.zeros(self.n_genes))
-            height = min(self.rows.size, (number + 1) * BLOCK_ROWS) - number * BLOCK_ROWS
-            self.left[number] = height * self.n_genes
-        self.left[number] -= (stop - start) * block.n_columns
-        place = (start - block.rows.start, stop - block.rows.start, self.rows[block.rows])
-        state = [values[block.columns] for values in self.open[number]]
-        return lambda: _kernels.welford_rows(*block.arrays, *place, *state)
-
-    def complete(self) -> list[tuple[Any, ...]]:
-        """Hand over, in order, the pieces whose rows have all been seen."""
-        done: list[int] = []
-        for number in sorted(self.open):
-            if self.left[number] or (done and done[-1] != number - 1):
-                break
-            done.append(number)
-        return [self._with_zeros(number) for number in done]
-
-    def _with_zeros(self, number: int) -> tuple[Any, ...]:
-        """Add the zeros of a finished piece, which were only counted."""
-        n, mean, spread = self.open.pop(number)
-        height = int(self.rows[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS].sum())
-        moments = _Moments(self.n_genes)
-        moments.merge(n, mean, spread)
-        moments.merge(height - n, np.zeros(self.n_genes), np.zeros(self.n_genes))
-        return moments.n, moments.mean, moments.spread
+def _task(block: Block, rows: NDArray[np.bool_], number: int, piece: _Moments) -> Callable[[], None]:
+    """Prepare to add the rows of one piece that lie in a block."""
+    start = max(block.rows.start, number * BLOCK_ROWS) - block.rows.start
+    stop = min(block.rows.stop, (number + 1) * BLOCK_ROWS) - block.rows.start
+    return partial(_kernels.welford_rows, *block.arrays, start, stop, rows[block.rows], *piece)
 
 
 def row_sums(x: Any) -> NDArray[np.float64]:
