@@ -16,6 +16,7 @@ from anndata import AnnData
 
 import cellclf as cc
 from cellclf import _cli
+from cellclf._cli import _files, _main
 
 FILES = {
     "adata.h5ad",
@@ -141,7 +142,7 @@ def test_cells_without_a_class_are_shown_as_unseen(small_adata: AnnData) -> None
     cc.tl.train(small_adata, "cell_type", network=cc.nn.MLP(hidden=(16,)), fit=cc.Fit(epochs=12))
     cc.tl.predict(small_adata)
     cc.tl.evaluate(small_adata)
-    cells = _cli._picture(small_adata, "cell_type")
+    cells = _files.picture(small_adata, "cell_type")
     unlabelled = small_adata.obs_names[:8]
     assert cells.obs.loc[unlabelled, "shown"].all()
     assert cells.obs["shown"].sum() == 8 + 28
@@ -241,7 +242,7 @@ def test_a_file_half_written_leaves_the_old_one(tmp_path: Path) -> None:
     path.write_text("old")
 
     def fail() -> None:
-        with _cli._replacing(path) as beside:
+        with _files.replacing(path) as beside:
             beside.write_text("half")
             raise OSError
 
@@ -255,7 +256,7 @@ def test_stopping_it_is_no_error_message(monkeypatch: pytest.MonkeyPatch, capsys
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_cli, "demo", stop)
+    monkeypatch.setattr(_main, "demo", stop)
     assert _demo() == 130
     assert capsys.readouterr().err == "cellclf: stopped\n"
 

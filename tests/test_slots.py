@@ -134,6 +134,13 @@ class TestSplit:
         labelled = np.array([True, False, True])
         assert list(_slots.chosen_rows(adata_with(kind=["a", "b", "a"]), None, "split", labelled)) == list(labelled)
 
+    def test_a_query_may_hold_test_rows_only_but_a_named_split_must_be_there(self):
+        adata, every = adata_with(split=["test", "test"]), np.ones(2, dtype=bool)
+        assert _slots.chosen_rows(adata, "test", "split", every).all()
+        assert _slots.chosen_rows(adata, None, "split", every).all()
+        with pytest.raises(KeyError, match="split='fold'"):
+            _slots.chosen_rows(adata, None, "fold", every)
+
     @pytest.mark.parametrize("rows", ["all", [0, 1], np.array([True])], ids=["word", "numbers", "length"])
     def test_other_rows_are_refused(self, rows):
         with pytest.raises(ValueError, match="Give"):

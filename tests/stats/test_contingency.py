@@ -33,6 +33,17 @@ def test_counts_equal_a_double_loop(counts, codes, count_storage, bins):
     assert table.counts.dtype == np.int32
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_more_rows_than_a_narrow_line_can_count(form):
+    x = np.ones((80_000, 2), dtype=np.float32)
+    x[:7, 1] = 0
+    codes = (np.arange(80_000) >= 70_000).astype(np.int64)
+    edges = stats.bin_edges(x, codes >= 0, bins="counts")
+    table = stats.contingency(form(x), codes, bins=edges, n_classes=2)
+    assert table.of_gene(0).tolist() == [[0, 0], [70_000, 10_000]]
+    assert table.of_gene(1).tolist() == [[7, 0], [69_993, 10_000]]
+
+
 @pytest.mark.parametrize("bins", ["quantile", "uniform"])
 def test_measurements_equal_a_double_loop(measurements, codes, storage, bins):
     edges = stats.bin_edges(measurements, codes >= 0, bins=bins)

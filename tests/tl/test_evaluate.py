@@ -56,6 +56,12 @@ def test_prior_and_linear_network_beside_it(trained):
     assert summary.loc["linear", "accuracy"] == pytest.approx((truth.astype(str) == predicted).mean())
 
 
+def test_prints_the_models_side_by_side(trained):
+    text = str(cc.tl.evaluate(trained[1]))
+    assert text.startswith("36 cells\n")
+    assert [line.split()[0] for line in text.splitlines()[-3:]] == ["network", "linear", "prior"]
+
+
 @pytest.mark.parametrize("rows", ["train", "valid", "test", "mask"])
 def test_rows(trained, rows):
     _, adata = trained

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 SPLIT_NAMES = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 
 
-def split_rows(adata: AnnData, split: str | None) -> dict[str, np.ndarray] | None:
-    """Return the masks of train, valid and test rows, or None where no split is asked for or made yet."""
+def split_rows(adata: AnnData, split: str | None, *, to_learn: bool = True) -> dict[str, np.ndarray] | None:
+    """Return the masks of train, valid and test rows, or None where no split is asked for or made yet.
+
+    A split `to_learn` from must mark training rows.
+    """
     if split is None or (split == "split" and split not in adata.obs):
         return None
     values = member(adata.obs, split, "split", "adata.obs").astype(object)
@@ -27,7 +30,7 @@ def split_rows(adata: AnnData, split: str | None) -> dict[str, np.ndarray] | Non
         msg = f"adata.obs[{split!r}] holds {listing(unknown)}. Only 'train', 'valid' and 'test' (or missing) are read."
         raise ValueError(msg)
     masks = {name: np.array([n == name for n in names], dtype=bool) for name in ("train", "valid", "test")}
-    if not masks["train"].any():
+    if to_learn and not masks["train"].any():
         msg = f"adata.obs[{split!r}] marks no row as 'train'. Mark some, or pass split=None to use all labelled rows."
         raise ValueError(msg)
     return masks
@@ -40,7 +43,7 @@ def chosen_rows(
     if rows is None:
         mask = _default_rows(adata, split, labelled)
     elif isinstance(rows, str):
-        masks = split_rows(adata, split)
+        masks = split_rows(adata, split, to_learn=False)
         if masks is None or SPLIT_NAMES.get(rows) is None:
             msg = (
                 f"rows={rows!r} names no part of adata.obs[{split!r}]. Give 'train', 'valid', 'test' or a boolean mask."
@@ -62,7 +65,7 @@ def chosen_rows(
 
 def _default_rows(adata: AnnData, split: str, labelled: np.ndarray) -> np.ndarray:
     """Return the test rows, else the validation rows, else all."""
-    masks = split_rows(adata, split) if split in adata.obs else None
+    masks = split_rows(adata, split, to_learn=False)
     for name in ("test", "valid"):
         if masks is not None and (masks[name] & labelled).any():
             return masks[name]

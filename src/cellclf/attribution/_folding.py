@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,10 +21,6 @@ def folded(network: Network) -> Network:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.BatchNorm1d) and child.running_mean is not None and child.running_var is not None:
                 setattr(module, name, _Affine(child, child.running_mean, child.running_var))
-        if isinstance(module, nn.Sequential):
-            for before, after in pairwise(module):
-                if isinstance(before, _Affine) and isinstance(after, nn.ReLU):
-                    after.inplace = True  # within a sequence nobody else reads what the affine map gave
     return copy
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cellclf.stats._bins import Bins
 
 MAX_CELLS = 2**28  # of the table: one GiB
+LINE = np.int16  # a piece of up to 32767 rows of one class is counted in this type
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,32 +176,33 @@ def _count_by_columns(block: Block, codes: NDArray[np.int32], bins: Bins, out: N
 def _count_by_rows(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int) -> Findings:
     """Count class after class, so that one class's line of the table stays in the cache.
 
-    The rows, ordered by class, are cut into pieces of about equal size. The first piece of a class writes into the table,
-    further ones into lines of their own that are added at the end: no two threads write the same cell.
+    The rows, ordered by class, are cut into pieces of about equal size, each counted into a line of its own, narrow
+    enough to halve the cache it takes; one thread at a time adds its line to the table, and integers add in any order.
     """
     search = (step, *bins.search(block.data.dtype), bins.offsets)
     order = np.argsort(codes, kind="stable")
     order = order[np.searchsorted(codes[order], 0) :]
     pieces = _pieces(order, codes[order], block.line_sizes[order])
-    own = [i > 0 and pieces[i - 1][0] == code for i, (code, _) in enumerate(pieces)]
-    lines = [
-        np.zeros(out.shape[1], out.dtype) if apart else out[code] for apart, (code, _) in zip(own, pieces, strict=True)
-    ]
-    tasks = [
-        lambda rows=rows, line=line: _kernels.count_rows(*block.arrays, rows, *search, line)
-        for (_, rows), line in zip(pieces, lines, strict=True)
-    ]
-    findings = Findings.of(_threads.run(tasks))
-    for apart, line, (code, _) in zip(own, lines, pieces, strict=True):
-        if apart:
+
+    adding = Lock()
+
+    def count(code: int, rows: NDArray[np.int64]) -> Any:
+        line = np.zeros(out.shape[1], LINE)
+        finding = _kernels.count_rows(*block.arrays, rows, *search, line)
+        with adding:
             out[code] += line
-    return findings
+        return finding
+
+    return Findings.of(_threads.run([partial(count, *piece) for piece in pieces]))
 
 
 def _pieces(
     order: NDArray[np.int64], codes: NDArray[np.int32], costs: NDArray[np.int64]
 ) -> list[tuple[int, NDArray[np.int64]]]:
-    """Cut rows ordered by class into pieces of one class each and of bounded cost."""
+    """Cut rows ordered by class into pieces of one class each, of bounded cost, whose counts fit a narrow line."""
     inner = {first for first, _ in _threads.parts(costs)}
-    borders = sorted(inner | set((np.flatnonzero(np.diff(codes)) + 1).tolist()) | {order.size})
+    starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), order.size]
+    for start, stop in pairwise(starts):
+        inner |= set(range(start, stop, np.iinfo(LINE).max))
+    borders = sorted(inner | {order.size})
     return [(int(codes[a]), order[a:b]) for a, b in pairwise(borders)]

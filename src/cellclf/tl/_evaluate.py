@@ -45,6 +45,10 @@ class Evaluation:
     confusion: pd.DataFrame
     n_rows: int
 
+    def __str__(self) -> str:
+        """Show the three models side by side."""
+        return f"{self.n_rows} cells\n{self.summary.to_string(float_format='{:.3f}'.format)}"
+
     @property
     def accuracy(self) -> float:
         """Share of cells whose class was found."""
