@@ -37,5 +37,5 @@ def parts(costs: NDArray[Any], n_parts: int | None = None) -> list[tuple[int, in
 
 
 def over_ranges(kernel: Callable[[int, int], Any], n: int) -> list[Any]:
-    """Call a kernel on consecutive ranges that cover 0..n."""
-    return run([partial(kernel, first, stop) for first, stop in parts(np.ones(n))])
+    """Call a kernel on consecutive ranges that cover 0..n; many, since their costs may differ."""
+    return run([partial(kernel, first, stop) for first, stop in parts(np.ones(n), 8 * _kernels.n_threads())])
