@@ -88,9 +88,8 @@ def _order(places: Any, n_places: int) -> int:
     return 1
 
 
-@intrinsic
-def _prefetch(typing: Any, array: Any, place: Any) -> Any:
-    """Ask for the cache line that holds an element, without waiting for it; an address is never read or checked."""
+def _prefetching(typing: Any, array: Any, place: Any) -> Any:
+    """Write the instruction that asks for the cache line of an element, without waiting; the address is never read."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -103,6 +102,9 @@ def _prefetch(typing: Any, array: Any, place: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
+
+
+_prefetch: Any = intrinsic(_prefetching)
 
 
 @_compiled
