@@ -37,6 +37,8 @@ SETTINGS = {"nn.MLP": cc.nn.MLP, "nn.Linear": cc.nn.Linear, "Fit": cc.Fit}
 
 # How each verb is called on 120 cells × 30 genes, and which verbs come before it.
 CALLS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "pp.summary": ([], {"label": "cell_type"}),
+    "pp.filter_genes": ([], {"max_zero_fraction": 1.0}),  # all stay: X is compared
     "pp.split": ([], {"label": "cell_type"}),
     "pp.gene_scores": ([], {"label": "cell_type"}),
     "pp.select_genes": (["pp.gene_scores"], {"n_genes": 10}),

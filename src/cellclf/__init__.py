@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cellclf import get, nn, pl, pp, tl
+    from cellclf import datasets, get, io, nn, pl, pp, tl
     from cellclf._classifier import Classifier
     from cellclf.fit import Fit
 
-__all__ = ["Classifier", "Fit", "__version__", "get", "nn", "pl", "pp", "tl"]
+__all__ = ["Classifier", "Fit", "__version__", "datasets", "get", "io", "nn", "pl", "pp", "tl"]
 
 __version__ = "0.1.0"
 

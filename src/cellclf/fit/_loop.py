@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cellclf.nn._registry import Description
 
 MINIMUM_EPOCHS, MINIMUM_STEPS = 8, 120
+TOLERANCE = 2.0  # standard errors by which a later epoch may seem worse and still be kept
 
 
 class Rows(NamedTuple):
@@ -61,7 +62,7 @@ def train(
 ) -> Trained:
     """Train a network, from fresh weights or `initial`.
 
-    With validation rows the weights are those of the last epoch that was no worse than the best, by one standard error
+    With validation rows the weights are those of the last epoch that was no worse than the best, by two standard errors
     of the loss: a few rows cannot tell good epochs apart, and the end of the schedule is the better guess. Without any,
     they are those of the last epoch.
     """
@@ -112,7 +113,7 @@ def train(
                 )
                 if judged and judged.row_losses.mean() < lowest.mean():
                     lowest = judged.row_losses
-                if judged is None or no_worse(judged.row_losses, lowest):
+                if judged is None or no_worse(judged.row_losses, lowest, errors=TOLERANCE):
                     best_epoch, best = epoch, {name: w.detach().clone() for name, w in network.state_dict().items()}
                 elif options.patience is not None and epoch - best_epoch >= options.patience:
                     break
@@ -175,10 +176,10 @@ def judge(network: Network, rows: Rows, device: torch.device) -> Judgement:
     return Judgement(losses, {f"valid_{name}": float(value) for name, value in measures.items()})
 
 
-def no_worse(losses: np.ndarray, best: np.ndarray) -> bool:
-    """Tell whether losses exceed the best ones by no more than one standard error of the paired difference."""
+def no_worse(losses: np.ndarray, best: np.ndarray, *, errors: float) -> bool:
+    """Tell whether losses exceed the best ones by no more than some standard errors of the paired difference."""
     difference = losses - best
-    return difference.mean() <= difference.std() / math.sqrt(len(difference))
+    return difference.mean() <= errors * difference.std() / math.sqrt(len(difference))
 
 
 def _seed(seed: int, counter: int) -> int:

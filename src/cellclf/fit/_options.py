@@ -37,8 +37,8 @@ class Fit:
     class_weight
         Weight of a class of size n in the loss: ``"balanced"`` 1/n, ``"sqrt"`` 1/√n, or equal (`None`).
     patience
-        Stop after so many epochs without a lower validation loss. `None`: run all epochs. The best epoch
-        by validation loss is kept either way.
+        Stop after so many epochs of which none could be kept. `None`: run all epochs. Kept is, either way, the last
+        epoch whose validation loss is no more than two standard errors above the lowest.
     members
         Networks trained side by side; their probabilities are averaged.
     refit

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from cellclf.pp._filter_genes import filter_genes
 from cellclf.pp._gene_scores import gene_scores
 from cellclf.pp._select_genes import select_genes
 from cellclf.pp._split import split
+from cellclf.pp._summary import summary
 
-__all__ = ["gene_scores", "select_genes", "split"]
+__all__ = ["filter_genes", "gene_scores", "select_genes", "split", "summary"]

@@ -199,7 +199,7 @@ def _skill(draft: Attempt, proba: np.ndarray | None, linear_proba: np.ndarray | 
 
 def _check_against_prior(losses: np.ndarray, prior_losses: np.ndarray) -> None:
     """Warn where the network does not beat guessing by more than one standard error of the paired difference."""
-    if no_worse(prior_losses, losses):
+    if no_worse(prior_losses, losses, errors=1.0):
         _slots.warn(
             f"The network's log loss on the validation rows ({losses.mean():.3f}) is no better than that of guessing the "
             f"class frequencies ({prior_losses.mean():.3f}), within its error: it has learnt nothing of use. "
