@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
+    from matplotlib.gridspec import SubplotSpec
 
 PARTS = {"train": BLUE, "valid": ORANGE, "test": GREEN}
 PALE = "#a8a8a8"
@@ -112,22 +112,17 @@ def _new_axes(classes: pd.DataFrame, table: pd.DataFrame, names: Sequence[str]) 
     categories = table.loc[table["kind"] != "numeric", "value"]
     right = across * (COLUMN + 0.6 * _display.inches(_display.wrapped(categories, 22), 7))
     figure = plt.figure(figsize=(left + right, height), layout="constrained")
-    one, two = figure.subfigures(1, 2, squeeze=False, width_ratios=[left, right])[0]
-    first = _top(one, 1, 1, class_height, height)
-    small = _top(two, n_rows, across, n_rows * ROW, height)
-    for spare in small[2 + len(names) :]:
-        spare.set_axis_off()
-    return np.concatenate([first, small[: 2 + len(names)]])
+    halves = figure.add_gridspec(1, 2, width_ratios=[left, right])
+    places = _top(halves[0], 1, 1, class_height, height) + _top(halves[1], n_rows, across, n_rows * ROW, height)
+    return np.array([figure.add_subplot(place) for place in places[: 3 + len(names)]], dtype=object)
 
 
-def _top(figure: SubFigure, n_rows: int, n_columns: int, needed: float, height: float) -> np.ndarray:
-    """Make panels at the top of a figure, leaving free what they do not need of its height."""
+def _top(place: SubplotSpec, n_rows: int, n_columns: int, needed: float, height: float) -> list[SubplotSpec]:
+    """Cut places for panels at the top of another, leaving free what they do not need of its height."""
     spare = height > 1.2 * needed
     ratios = [needed / n_rows] * n_rows + [height - needed] * spare
-    panels = figure.subplots(n_rows + spare, n_columns, squeeze=False, height_ratios=ratios).ravel()
-    for panel in panels[n_rows * n_columns :]:
-        panel.set_axis_off()
-    return panels[: n_rows * n_columns]
+    grid = place.subgridspec(n_rows + spare, n_columns, height_ratios=ratios)
+    return [grid[row, column] for row in range(n_rows) for column in range(n_columns)]
 
 
 def _classes(ax: Axes, table: pd.DataFrame) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from cellclf.stats._sample import sample_rows
+from cellclf.stats import sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellclf import stats
-from cellclf.stats._bins import SMALLEST
+from cellclf.stats import SMALLEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import numpy as np
 
 from cellclf import _slots, stats
 from cellclf.pp import _content, _covariates, _spread
-from cellclf.stats._extremes import extremes
+from cellclf.stats import extremes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

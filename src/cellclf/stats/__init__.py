@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cellclf.stats._agreement import accuracy, balanced_accuracy, classification_report, confusion, macro_f1
-from cellclf.stats._bins import Bins, bin_edges
+from cellclf.stats._bins import SMALLEST, Bins, bin_edges
 from cellclf.stats._calibration import expected_calibration_error, fit_temperature, log_loss
 from cellclf.stats._contingency import ContingencyTable, contingency
 from cellclf.stats._dense import dense, dense_blocks
-from cellclf.stats._extremes import holds_counts
+from cellclf.stats._extremes import extremes, holds_counts
 from cellclf.stats._findings import BadValueError
 from cellclf.stats._information import (
     jensen_shannon,
@@ -18,9 +18,11 @@ from cellclf.stats._information import (
 from cellclf.stats._moments import mean_std, row_sums
 from cellclf.stats._novelty import Novelty
 from cellclf.stats._redundancy import decorrelated
+from cellclf.stats._sample import sample_rows
 from cellclf.stats._significance import Independence, benjamini_hochberg, independence, mutual_information_pvalue
 
 __all__ = [
+    "SMALLEST",
     "BadValueError",
     "Bins",
     "ContingencyTable",
@@ -37,6 +39,7 @@ __all__ = [
     "dense",
     "dense_blocks",
     "expected_calibration_error",
+    "extremes",
     "fit_temperature",
     "holds_counts",
     "independence",
@@ -49,4 +52,5 @@ __all__ = [
     "mutual_information_pvalue",
     "normalised_information",
     "row_sums",
+    "sample_rows",
 ]
