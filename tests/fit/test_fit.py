@@ -8,6 +8,7 @@ from torch.nn import functional
 from cellclf.fit import Fit, Rows, train
 from cellclf.fit import _loop as loop
 from cellclf.fit._batches import batches
+from cellclf.fit._dropout import drop_inputs
 from cellclf.fit._hardware import device_of
 from cellclf.nn import MLP, Linear
 
@@ -38,6 +39,22 @@ class TestBatches:
         np.testing.assert_array_equal(first, np.concatenate(batches(50, 8, seed=1, epoch=1)))
         assert (first != np.concatenate(batches(50, 8, seed=1, epoch=2))).any()
         assert (first != np.concatenate(batches(50, 8, seed=2, epoch=1))).any()
+
+
+class TestInputDropout:
+    def test_share_scale_and_repetition(self):
+        x = torch.ones(400, 500)
+        runs = [drop_inputs(x.clone(), 0.3, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+        assert torch.equal(runs[0], runs[1])
+        assert not torch.equal(runs[0], runs[2])
+        zero = (runs[0] == 0).double()
+        assert abs(zero.mean() - 0.3) < 5 * (0.21 / x.numel()) ** 0.5
+        assert zero.mean(dim=0).std() < 1.2 * (0.21 / 400) ** 0.5  # as independent draws scatter
+        np.testing.assert_allclose(runs[0].unique(), [0, 1 / 0.7], rtol=1e-4)
+
+    def test_none_leaves_inputs_as_they_are(self):
+        x = torch.randn(4, 5)
+        assert torch.equal(drop_inputs(x.clone(), 0.0, np.random.default_rng(0)), x)
 
 
 class TestSchedule:

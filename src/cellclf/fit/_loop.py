@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from cellclf import stats
 from cellclf.fit._apply import logits
 from cellclf.fit._batches import batches, n_batches
+from cellclf.fit._dropout import drop_inputs
 from cellclf.fit._hardware import device_of
 from cellclf.fit._history import History
 
@@ -88,13 +89,14 @@ def train(
                 losses: list[Tensor] = []
                 start = time.perf_counter()
                 torch.manual_seed(_seed(seed, epoch))
+                masks = np.random.default_rng([seed, epoch, 2])
                 network.train()
                 for index in batches(len(rows.y), options.batch_size, seed=seed, epoch=epoch):
                     rate = learning_rate(options, len(losses) + (epoch - 1) * (steps // epochs), steps)
                     for group in optimizer.param_groups:
                         group["lr"] = rate
                     picked = torch.from_numpy(index).to(device)
-                    inputs = torch.nn.functional.dropout(x[picked], options.input_dropout)
+                    inputs = drop_inputs(x[picked], options.input_dropout, masks)
                     loss = network.loss(inputs, y[picked], weight=weight, label_smoothing=options.label_smoothing)
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
