@@ -1,6 +1,6 @@
 """Default training against linear models on the same folds of real files; prints a markdown table.
 
-CELLCLF_REALDATA=FOLDER python benchmarks/training.py [--seed 0] [--files pbmc3k gtex_26tissues]
+CELLCLF_REALDATA=FOLDER python benchmarks/training.py [--seed 0] [--files pbmc3k gtex_26tissues] [--methods cellclf]
 
 Stratified five folds over classes of more than ten cells, predictions pooled over folds. Everything learnt is learnt inside the
 fold; the linear models see log1p of 10 000 per cell (counts, sparse) or z-scored values (other files), all genes.
@@ -111,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--files", nargs="+", default=list(FILES), choices=list(FILES))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # linear models that stop before they converge say so once a fold
     folder = Path(os.environ["CELLCLF_REALDATA"])
@@ -119,7 +120,7 @@ def main() -> None:
         adata = load(folder, name)
         y = adata.obs["label"].astype(str).to_numpy()
         folds = list(StratifiedKFold(5, shuffle=True, random_state=options.seed).split(y, y))
-        for method, run in METHODS.items():
+        for method, run in ((name, METHODS[name]) for name in options.methods):
             predicted: dict[str, np.ndarray] = {}
             start = time.perf_counter()
             for _, rows in folds:
