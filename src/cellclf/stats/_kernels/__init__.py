@@ -1,0 +1,48 @@
+"""Compiled loops: the only room that imports numba.
+
+Each kernel is serial, releases the GIL and works on its own part of the data, so that parts run in plain threads: any
+number of callers may be inside at once, and a process may fork afterwards.
+"""
+
+from cellclf.stats._kernels._compile import n_threads
+from cellclf.stats._kernels._counting import (
+    CUTS,
+    LANE,
+    NOT_FINITE,
+    NOT_WHOLE,
+    TABLE,
+    WHOLE,
+    count_columns,
+    count_rows,
+    fill_zeros,
+)
+from cellclf.stats._kernels._extremes import extremes_columns, extremes_rows
+from cellclf.stats._kernels._information import divergence, information, information_by_class
+from cellclf.stats._kernels._lines import has_duplicates, order
+from cellclf.stats._kernels._moments import sums_columns, sums_rows, welford_rows
+from cellclf.stats._kernels._null import bin_excess, bin_variance
+
+__all__ = [
+    "CUTS",
+    "LANE",
+    "NOT_FINITE",
+    "NOT_WHOLE",
+    "TABLE",
+    "WHOLE",
+    "bin_excess",
+    "bin_variance",
+    "count_columns",
+    "count_rows",
+    "divergence",
+    "extremes_columns",
+    "extremes_rows",
+    "fill_zeros",
+    "has_duplicates",
+    "information",
+    "information_by_class",
+    "n_threads",
+    "order",
+    "sums_columns",
+    "sums_rows",
+    "welford_rows",
+]

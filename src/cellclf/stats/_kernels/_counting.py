@@ -1,0 +1,233 @@
+"""Counting of values into the table of bins and classes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from cellclf.stats._kernels._compile import compiled
+from cellclf.stats._kernels._lines import line_order
+
+WHOLE, TABLE, CUTS = 0, 1, 2  # how a value finds its bin: it is the bin, it is looked up, it is compared with cuts
+NOT_FINITE, NOT_WHOLE = -1, -2
+PREFETCH = 16  # elements of four bytes in a cache line
+LANE = 8  # cuts are padded to a multiple of this, so that the comparisons of one value become vector instructions
+
+
+@compiled
+def _bin_of(value: Any, gene: int, kind: int, lookup: Any, cuts: Any, n_bins: int) -> int:
+    """Bin of any value, or a negative code for one that has none; the slow way, for lines that hold such values."""
+    if value - value != 0:
+        return NOT_FINITE
+    if kind == WHOLE:
+        if value < 0 or math.floor(value) != value:
+            return NOT_WHOLE
+        return n_bins - 1 if value >= n_bins else np.int64(value)
+    found = np.int64(0)
+    if kind == CUTS:
+        for k in range(cuts.shape[1]):
+            found += value >= cuts[gene, k]
+    elif value >= lookup.shape[0]:
+        found = n_bins - 1
+    elif value > 0:
+        found = np.int64(lookup[np.int64(value)])
+    return found
+
+
+@compiled
+def _is_plain(values: Any, whole: bool) -> bool:
+    """Whether every value of a line is finite and, if asked for, a count; loops that become vector instructions."""
+    odd = np.int32(0)
+    if whole:
+        for k in range(values.shape[0]):
+            odd += np.int32((values[k] < 0) | (math.floor(values[k]) - values[k] != 0))
+    else:
+        for k in range(values.shape[0]):
+            odd += np.int32(values[k] - values[k] != 0)
+    return odd == 0
+
+
+def _prefetching(typing: Any, array: Any, place: Any) -> Any:
+    """Write the instruction that asks for the cache line of an element, without waiting; the address is never read."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        read, keep, data_cache = (ir.Constant(number, value) for value in (0, 3, 1))
+        builder.call(function, [address, read, keep, data_cache])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
+
+
+_prefetch: Any = intrinsic(_prefetching)
+
+
+@compiled
+def _prefetch_line(data: Any, indices: Any, start: int, stop: int) -> None:
+    """Ask for a row that comes next: rows of one class lie far apart, where the hardware does not look ahead."""
+    for k in range(start, stop, PREFETCH):
+        _prefetch(data, k)
+        _prefetch(indices, k)
+
+
+@compiled
+def _count_line(values: Any, genes: Any, step: int, kind: int, lookup: Any, cuts: Any, offsets: Any, out: Any) -> None:
+    """Add the values of one row, known to be plain, to a line of the table."""
+    top = lookup.shape[0] - 1
+    if kind == TABLE:
+        width = np.uint64(out.shape[0] // (offsets.shape[0] - 1))  # all genes have the same bins
+        for k in range(values.shape[0]):
+            value = values[k]
+            whole = top if value >= top else (0 if value < 0 else np.int64(value))
+            out[np.uint64(genes[k]) * width + np.uint64(lookup[np.uint64(whole)])] += step
+    elif kind == WHOLE:
+        for k in range(values.shape[0]):
+            gene, value = np.int64(genes[k]), values[k]
+            place = offsets[gene]
+            last = offsets[gene + 1] - place - 1
+            out[place + (last if value >= last else np.int64(value))] += step
+    else:
+        for k in range(values.shape[0]):
+            gene, value = np.int64(genes[k]), values[k]
+            found = 0
+            for first in range(0, cuts.shape[1], LANE):
+                for lane in range(LANE):
+                    found += value >= cuts[gene, first + lane]
+            out[offsets[gene] + found] += step
+
+
+@compiled
+def count_rows(
+    data: Any,
+    indices: Any,
+    indptr: Any,
+    shared: bool,
+    rows: Any,
+    step: int,
+    kind: int,
+    lookup: Any,
+    cuts: Any,
+    offsets: Any,
+    out: Any,
+) -> tuple[int, int, int, int, int]:
+    """Add the stored values of some rows, all of one class, to that class's line of the table."""
+    n_genes = offsets.shape[0] - 1
+    n_not_finite, n_not_whole, disorder = 0, 0, 0
+    gene_not_finite, gene_not_whole = n_genes, n_genes
+    for i in range(rows.shape[0]):
+        start, stop = indptr[rows[i]], indptr[rows[i] + 1]
+        values, genes = data[start:stop], indices if shared else indices[start:stop]
+        if not shared:
+            disorder = max(disorder, line_order(genes, n_genes))
+            if disorder == 2:
+                break
+        if not shared and i + 1 < rows.shape[0]:
+            _prefetch_line(data, indices, indptr[rows[i + 1]], indptr[rows[i + 1] + 1])
+        if _is_plain(values, kind == WHOLE):
+            _count_line(values, genes, step, kind, lookup, cuts, offsets, out)
+            continue
+        for k in range(values.shape[0]):
+            gene = np.int64(genes[k])
+            place = offsets[gene]
+            found = _bin_of(values[k], gene, kind, lookup, cuts, offsets[gene + 1] - place)
+            if found >= 0:
+                out[place + found] += step
+            elif found == NOT_FINITE:
+                n_not_finite += 1
+                gene_not_finite = min(gene_not_finite, gene)
+            else:
+                n_not_whole += 1
+                gene_not_whole = min(gene_not_whole, gene)
+    return n_not_finite, gene_not_finite, n_not_whole, gene_not_whole, disorder
+
+
+@compiled
+def _count_gene(
+    values: Any, rows: Any, codes: Any, step: int, kind: int, lookup: Any, cuts: Any, n_bins: int, out: Any
+) -> None:
+    """Add the values of one gene, known to be plain, to its part of the table; `cuts` are its own."""
+    top = lookup.shape[0] - 1
+    for k in range(values.shape[0]):
+        code, value = codes[rows[k]], values[k]
+        if code < 0:
+            continue
+        found = np.int64(0)
+        if kind == TABLE:
+            found = np.int64(lookup[top if value >= top else (0 if value < 0 else np.int64(value))])
+        elif kind == WHOLE:
+            found = n_bins - 1 if value >= n_bins else np.int64(value)
+        else:
+            for first in range(0, cuts.shape[0], LANE):
+                for lane in range(LANE):
+                    found += value >= cuts[first + lane]
+        out[code, found] += step
+
+
+@compiled
+def count_columns(
+    data: Any,
+    indices: Any,
+    indptr: Any,
+    shared: bool,
+    first_gene: int,
+    stop_gene: int,
+    codes: Any,
+    step: int,
+    kind: int,
+    lookup: Any,
+    cuts: Any,
+    offsets: Any,
+    out: Any,
+) -> tuple[int, int, int, int, int]:
+    """Add the stored values of some genes to the table."""
+    n_genes = offsets.shape[0] - 1
+    n_not_finite, n_not_whole, disorder = 0, 0, 0
+    gene_not_finite, gene_not_whole = n_genes, n_genes
+    for gene in range(first_gene, stop_gene):
+        start, stop = indptr[gene], indptr[gene + 1]
+        values, rows = data[start:stop], indices if shared else indices[start:stop]
+        if not shared:
+            disorder = max(disorder, line_order(rows, codes.shape[0]))
+            if disorder == 2:
+                break
+        own, n_bins = out[:, offsets[gene] : offsets[gene + 1]], offsets[gene + 1] - offsets[gene]
+        if _is_plain(values, kind == WHOLE):
+            _count_gene(values, rows, codes, step, kind, lookup, cuts[gene if kind == CUTS else 0], n_bins, own)
+            continue
+        for k in range(values.shape[0]):
+            code = codes[rows[k]]
+            if code < 0:
+                continue
+            found = _bin_of(values[k], gene, kind, lookup, cuts, n_bins)
+            if found >= 0:
+                own[code, found] += step
+            elif found == NOT_FINITE:
+                n_not_finite += 1
+                gene_not_finite = min(gene_not_finite, gene)
+            else:
+                n_not_whole += 1
+                gene_not_whole = min(gene_not_whole, gene)
+    return n_not_finite, gene_not_finite, n_not_whole, gene_not_whole, disorder
+
+
+@compiled
+def fill_zeros(out: Any, class_sizes: Any, offsets: Any, zero_bins: Any, first: int, stop: int) -> int:
+    """Give each gene's zero bin the rows that no stored value accounted for; return the largest overdraft."""
+    overdraft = 0
+    for code in range(out.shape[0]):
+        for gene in range(first, stop):
+            missing = np.int64(class_sizes[code])
+            for k in range(offsets[gene], offsets[gene + 1]):
+                missing -= out[code, k]
+            out[code, offsets[gene] + zero_bins[gene]] += missing
+            overdraft = max(overdraft, -missing)
+    return overdraft
