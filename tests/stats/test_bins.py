@@ -43,6 +43,11 @@ def test_auto_grows_geometrically_on_counts(counts):
     assert stats.bin_edges(counts, np.ones(120, bool), n_bins=3).of_gene(0).tolist() == [-np.inf, 1, 2]
 
 
+def test_bins_that_all_genes_share_stay_few(counts):
+    edges = stats.bin_edges(counts, np.ones(120, bool), n_bins=1024).of_gene(0)
+    assert edges[-2] < 2**16 <= edges[-1]
+
+
 @pytest.mark.parametrize(
     "change",
     [lambda x: np.log1p(x), lambda x: x - 1, lambda x: x * 100, lambda x: x + 0.5],

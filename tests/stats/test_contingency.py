@@ -77,6 +77,39 @@ def test_fractions_in_auto_bins_of_counts_are_floored(counts, codes, form):
     np.testing.assert_array_equal(table.counts, by_hand(counts, codes, edges, 4))
 
 
+@pytest.mark.parametrize("n_bins", [2, 16, 1024])
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "f4", "f8"])
+def test_wide_rows_of_every_type(dtype, n_bins):
+    rng = np.random.default_rng(0)
+    x = rng.poisson(rng.gamma(0.3, 6, 203), (60, 203)).clip(0, 127).astype(dtype)
+    x[3, 5] = np.iinfo(dtype).max if dtype[0] in "iu" else 3e9
+    codes = rng.integers(-1, 3, 60)
+    edges = stats.bin_edges(x, codes >= 0, n_bins=n_bins)
+    assert edges.kind == "geometric"
+    for form in (np.asarray, sparse.csr_matrix):
+        table = stats.contingency(form(x), codes, bins=edges, n_classes=3)
+        np.testing.assert_array_equal(table.counts, by_hand(x, codes, edges, 3))
+
+
+def test_infinite_counts_in_wide_rows_are_named(counts, codes):
+    x = np.tile(counts, (1, 40))
+    edges = stats.bin_edges(x, codes >= 0)
+    row = np.flatnonzero(codes >= 0)[3]
+    x[row, [130, 90]] = np.inf
+    with pytest.raises(stats.BadValueError, match=r"2 values.*gene 90"):
+        stats.contingency(sparse.csr_matrix(x), codes, bins=edges, n_classes=4)
+
+
+def test_rows_may_name_genes_more_often_than_there_are_genes():
+    once = np.array([[3.0, 0.0], [1.0, 2.0]], np.float32)
+    x = sparse.csr_matrix(
+        (np.array([1, 1, 1, 1, 2], np.float32), np.array([0, 0, 0, 0, 1]), np.array([0, 3, 5])), shape=(2, 2)
+    )
+    edges = stats.bin_edges(once, np.ones(2, bool))
+    table = stats.contingency(x, np.array([0, 1]), bins=edges, n_classes=2)
+    np.testing.assert_array_equal(table.counts, by_hand(once, np.array([0, 1]), edges, 2))
+
+
 def test_the_matrix_is_not_touched(counts, codes):
     edges = stats.bin_edges(counts, codes >= 0)
     x = sparse.csr_matrix(counts)

@@ -22,6 +22,7 @@ N_BINS = 16
 MAX_BINS = 2**24  # over all genes
 SAMPLE_ROWS = 8192  # rows from which quantiles are learnt
 LOOK_ROWS, LOOK_RUN = 512, 64  # rows by which counts are recognised, in few runs: little of a file is read for them
+LARGEST_EDGE = 2**16  # of the bins that all genes share: their table of bins stays small
 COUNTS_TYPICAL = 16  # counts whose median above zero is larger are cut at quantiles: no one grid suits all genes
 SMALLEST = float(np.finfo(np.float32).tiny)  # what is above zero begins here
 METHODS = ("auto", "counts", "quantile", "uniform")
@@ -87,6 +88,13 @@ class Bins:
             top = int(edges[-1]) if edges.size else 0
             return _kernels.TABLE, np.searchsorted(edges, np.arange(top + 1), side="right").astype(np.uint16), no_cuts
         return _kernels.CUTS, no_table, self._padded(_cut_type(dtype))
+
+    def largest(self, dtype: np.dtype[Any]) -> Any:
+        """Return the largest value of this type that the kernels look up, as a scalar of the type."""
+        if self.kind != "geometric" or not self.n_genes:
+            return dtype.type(0)
+        top = int(self.of_gene(0)[-1]) if self.edges.size > self.n_genes else 0
+        return dtype.type(min(top, np.iinfo(dtype).max) if dtype.kind in "iu" else top)
 
     def _padded(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Lay the inner edges out as a rectangle, infinity where a gene has fewer."""
@@ -209,7 +217,7 @@ def _uniform(x: Any, rows: NDArray[np.bool_], n_bins: int) -> Bins:
 def _geometric(n_bins: int) -> NDArray[np.float64]:
     """Return 0, 1, 2, 3, … and then whole numbers that grow by a third each."""
     edges = [0, 1]
-    while len(edges) < n_bins:
+    while len(edges) < n_bins and edges[-1] < LARGEST_EDGE:
         edges.append(max(edges[-1] + 1, (8 * edges[-1] + 3) // 6))
     return np.array([-np.inf, *edges[1:n_bins]])
 

@@ -179,8 +179,10 @@ def _count_by_rows(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDAr
     The rows, ordered by class, are cut into pieces of about equal size, each counted into a line of its own, narrow
     enough to halve the cache it takes; one thread at a time adds its line to the table, and integers add in any order.
     """
-    search = (step, *bins.search(block.data.dtype), bins.offsets)
-    order = np.argsort(codes, kind="stable")
+    search = (step, *bins.search(block.data.dtype), bins.offsets, bins.largest(block.data.dtype))
+    in_planes = bins.kind == "geometric"
+    narrow = np.int16 if codes.max(initial=0) <= np.iinfo(np.int16).max else np.int32  # sorts in linear time
+    order = np.argsort(codes.astype(narrow), kind="stable")
     order = order[np.searchsorted(codes[order], 0) :]
     pieces = _pieces(order, codes[order], block.line_sizes[order])
 
@@ -190,7 +192,10 @@ def _count_by_rows(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDAr
         line = np.zeros(out.shape[1], LINE)
         finding = _kernels.count_rows(*block.arrays, rows, *search, line)
         with adding:
-            out[code] += line
+            if in_planes:
+                _kernels.add_planes(line, bins.n_genes, out[code])
+            else:
+                out[code] += line
         return finding
 
     return Findings.of(_threads.run([partial(count, *piece) for piece in pieces]))

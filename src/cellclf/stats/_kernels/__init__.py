@@ -12,6 +12,7 @@ from cellclf.stats._kernels._counting import (
     NOT_WHOLE,
     TABLE,
     WHOLE,
+    add_planes,
     count_columns,
     count_rows,
     fill_zeros,
@@ -21,6 +22,14 @@ from cellclf.stats._kernels._information import divergence, information, informa
 from cellclf.stats._kernels._lines import has_duplicates, order
 from cellclf.stats._kernels._moments import sums_columns, sums_rows, welford_rows
 from cellclf.stats._kernels._null import bin_excess, bin_variance
+from cellclf.stats._kernels._pairs import (
+    WORD,
+    joint_information,
+    pack_columns,
+    pack_rows,
+    segment_counts,
+    shared_information,
+)
 
 __all__ = [
     "CUTS",
@@ -29,6 +38,8 @@ __all__ = [
     "NOT_WHOLE",
     "TABLE",
     "WHOLE",
+    "WORD",
+    "add_planes",
     "bin_excess",
     "bin_variance",
     "count_columns",
@@ -40,8 +51,13 @@ __all__ = [
     "has_duplicates",
     "information",
     "information_by_class",
+    "joint_information",
     "n_threads",
     "order",
+    "pack_columns",
+    "pack_rows",
+    "segment_counts",
+    "shared_information",
     "sums_columns",
     "sums_rows",
     "welford_rows",

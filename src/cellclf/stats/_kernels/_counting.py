@@ -16,6 +16,7 @@ from cellclf.stats._kernels._lines import line_order
 WHOLE, TABLE, CUTS = 0, 1, 2  # how a value finds its bin: it is the bin, it is looked up, it is compared with cuts
 NOT_FINITE, NOT_WHOLE = -1, -2
 PREFETCH = 16  # elements of four bytes in a cache line
+TURNED = 64  # genes turned at a time from bin after bin to gene after gene
 LANE = 8  # cuts are padded to a multiple of this, so that the comparisons of one value become vector instructions
 
 
@@ -80,16 +81,41 @@ def _prefetch_line(data: Any, indices: Any, start: int, stop: int) -> None:
 
 
 @compiled
-def _count_line(values: Any, genes: Any, step: int, kind: int, lookup: Any, cuts: Any, offsets: Any, out: Any) -> None:
+def _clip(values: Any, top: Any, out: Any) -> bool:
+    """Cut values to whole numbers from 0 to `top`, of its own type; say whether all are finite. One vector loop."""
+    odd = np.int32(0)
+    for k in range(values.shape[0]):
+        value = values[k]
+        odd += np.int32(value - value != 0)
+        value = value if value > 0 else top - top
+        value = value if value < top else top
+        out[k] = np.int32(value)
+    return odd == 0
+
+
+@compiled
+def _count_small(whole: Any, genes: Any, step: int, planes: Any, out: Any, data: Any, indices: Any, coming: int) -> int:
+    """Add clipped counts to a line of the table that lies bin after bin; ask for the coming row meanwhile.
+
+    Most counts are 1 or 2, so most of the additions fall into two planes, which the first-level cache holds. One line of
+    the coming row at a time, since a burst would fill the buffers of the processor and make it wait.
+    """
+    n = whole.shape[0] - whole.shape[0] % PREFETCH
+    for first in range(0, n, PREFETCH):
+        _prefetch(data, coming + first)
+        _prefetch(indices, coming + first)
+        for lane in range(PREFETCH):
+            k = first + lane
+            out[np.uint64(genes[k]) + np.uint64(planes[np.uint64(whole[k])])] += step
+    for k in range(n, whole.shape[0]):
+        out[np.uint64(genes[k]) + np.uint64(planes[np.uint64(whole[k])])] += step
+    return n
+
+
+@compiled
+def _count_line(values: Any, genes: Any, step: int, whole: bool, cuts: Any, offsets: Any, out: Any) -> None:
     """Add the values of one row, known to be plain, to a line of the table."""
-    top = lookup.shape[0] - 1
-    if kind == TABLE:
-        width = np.uint64(out.shape[0] // (offsets.shape[0] - 1))  # all genes have the same bins
-        for k in range(values.shape[0]):
-            value = values[k]
-            whole = top if value >= top else (0 if value < 0 else np.int64(value))
-            out[np.uint64(genes[k]) * width + np.uint64(lookup[np.uint64(whole)])] += step
-    elif kind == WHOLE:
+    if whole:
         for k in range(values.shape[0]):
             gene, value = np.int64(genes[k]), values[k]
             place = offsets[gene]
@@ -106,6 +132,28 @@ def _count_line(values: Any, genes: Any, step: int, kind: int, lookup: Any, cuts
 
 
 @compiled
+def _count_odd(
+    values: Any, genes: Any, step: int, kind: int, lookup: Any, cuts: Any, offsets: Any, out: Any
+) -> tuple[int, int, int, int]:
+    """Add the values of one row of which some have no bin; say how many are not finite or not whole, and where."""
+    n_genes = offsets.shape[0] - 1
+    n_not_finite, gene_not_finite, n_not_whole, gene_not_whole = 0, n_genes, 0, n_genes
+    for k in range(values.shape[0]):
+        gene = np.int64(genes[k])
+        place = offsets[gene]
+        found = _bin_of(values[k], gene, kind, lookup, cuts, offsets[gene + 1] - place)
+        if found >= 0:
+            out[found * n_genes + gene if kind == TABLE else place + found] += step
+        elif found == NOT_FINITE:
+            n_not_finite += 1
+            gene_not_finite = min(gene_not_finite, gene)
+        else:
+            n_not_whole += 1
+            gene_not_whole = min(gene_not_whole, gene)
+    return n_not_finite, gene_not_finite, n_not_whole, gene_not_whole
+
+
+@compiled
 def count_rows(
     data: Any,
     indices: Any,
@@ -117,37 +165,56 @@ def count_rows(
     lookup: Any,
     cuts: Any,
     offsets: Any,
+    top: Any,
     out: Any,
 ) -> tuple[int, int, int, int, int]:
-    """Add the stored values of some rows, all of one class, to that class's line of the table."""
+    """Add the stored values of some rows, all of one class, to that class's line of the table.
+
+    With `TABLE`, where all genes have the same bins, the line lies bin after bin (:func:`add_planes` turns it); else gene
+    after gene. `top` is the largest value to look up, in the type of the values.
+    """
     n_genes = offsets.shape[0] - 1
     n_not_finite, n_not_whole, disorder = 0, 0, 0
     gene_not_finite, gene_not_whole = n_genes, n_genes
+    planes = lookup.astype(np.uint32) * np.uint32(n_genes)
+    buffer = np.empty(n_genes, np.int32)
     for i in range(rows.shape[0]):
         start, stop = indptr[rows[i]], indptr[rows[i] + 1]
+        coming = rows[min(i + 1, rows.shape[0] - 1)]
+        asked, coming_stop = indptr[coming], indptr[coming + 1]
         values, genes = data[start:stop], indices if shared else indices[start:stop]
         if not shared:
             disorder = max(disorder, line_order(genes, n_genes))
             if disorder == 2:
                 break
-        if not shared and i + 1 < rows.shape[0]:
-            _prefetch_line(data, indices, indptr[rows[i + 1]], indptr[rows[i + 1] + 1])
-        if _is_plain(values, kind == WHOLE):
-            _count_line(values, genes, step, kind, lookup, cuts, offsets, out)
-            continue
-        for k in range(values.shape[0]):
-            gene = np.int64(genes[k])
-            place = offsets[gene]
-            found = _bin_of(values[k], gene, kind, lookup, cuts, offsets[gene + 1] - place)
-            if found >= 0:
-                out[place + found] += step
-            elif found == NOT_FINITE:
-                n_not_finite += 1
-                gene_not_finite = min(gene_not_finite, gene)
-            else:
-                n_not_whole += 1
-                gene_not_whole = min(gene_not_whole, gene)
+        plain = False
+        if kind == TABLE and stop - start <= n_genes:  # a longer row names genes twice
+            whole = buffer[: stop - start]
+            plain = _clip(values, top, whole)
+            if plain:
+                asked += _count_small(whole, genes, step, planes, out, data, indices, asked)
+        elif kind != TABLE:
+            plain = _is_plain(values, kind == WHOLE)
+            if plain:
+                _count_line(values, genes, step, kind == WHOLE, cuts, offsets, out)
+        if not shared:
+            _prefetch_line(data, indices, asked, coming_stop)
+        if not plain:
+            odd = _count_odd(values, genes, step, kind, lookup, cuts, offsets, out)
+            n_not_finite, n_not_whole = n_not_finite + odd[0], n_not_whole + odd[2]
+            gene_not_finite, gene_not_whole = min(gene_not_finite, odd[1]), min(gene_not_whole, odd[3])
     return n_not_finite, gene_not_finite, n_not_whole, gene_not_whole, disorder
+
+
+@compiled
+def add_planes(line: Any, n_genes: int, out: Any) -> None:
+    """Add a line that lies bin after bin to one that lies gene after gene; a few genes at a time stay in the cache."""
+    n_bins = line.shape[0] // max(1, n_genes)
+    for start in range(0, n_genes, TURNED):
+        stop = min(n_genes, start + TURNED)
+        for k in range(n_bins):
+            for gene in range(start, stop):
+                out[gene * n_bins + k] += line[k * n_genes + gene]
 
 
 @compiled

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SERIES_FROM = 64.0  # expected count from which the expansion replaces the sum; it is then good to 1e-6
 WEIGHT_FLOOR = 1e-19
+LOGS = np.log(np.maximum(1, np.arange(1024)))  # of counts, as far as the sums usually go
 
 
 @compiled
@@ -37,6 +38,12 @@ def _series_mean(size: float, expected: float, share: float, total: float) -> fl
 
 
 @compiled
+def _log(n: int) -> float:
+    """Return the logarithm of a count."""
+    return LOGS[n] if n < LOGS.shape[0] else math.log(n)
+
+
+@compiled
 def _sum_moments(size: int, members: int, total: int, expected: float) -> tuple[float, float]:
     """Mean and variance of n log(n / μ) - (n - μ) by summing over the hypergeometric law, outwards from its mode."""
     lowest, highest = max(0, size + members - total), min(size, members)
@@ -47,7 +54,7 @@ def _sum_moments(size: int, members: int, total: int, expected: float) -> tuple[
     for n in range(mode, highest + 1):
         term = expected - n
         if n > 0:
-            term += n * (math.log(n) - log_expected)
+            term += n * (_log(n) - log_expected)
         weights += weight
         first += weight * term
         second += weight * term * term
@@ -61,7 +68,7 @@ def _sum_moments(size: int, members: int, total: int, expected: float) -> tuple[
             break
         term = expected - n
         if n > 0:
-            term += n * (math.log(n) - log_expected)
+            term += n * (_log(n) - log_expected)
         weights += weight
         first += weight * term
         second += weight * term * term
