@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -103,3 +104,9 @@ def test_skill_and_history_are_frames(classifier):
     assert list(classifier.skill.index) == ["network", "linear", "prior"]
     assert {"epoch", "train_loss", "valid_loss", "valid_accuracy", "valid_macro_f1"} <= set(classifier.history)
     assert list(classifier.history["epoch"]) == list(range(1, 7))
+
+
+def test_history_shows_columns_that_only_some_trainings_have(classifier):
+    left = dataclasses.replace(classifier, epochs=classifier.epochs | {"genes_left": np.arange(6.0)})
+    assert list(left.history.columns) == [*classifier.history.columns, "genes_left"]
+    assert list(left.history["genes_left"]) == list(range(6))

@@ -14,7 +14,8 @@ from cellclf._preprocessing import Preprocessing, normalise
 from cellclf.fit import Fit
 from cellclf.fit._hardware import device_of
 from cellclf.fit._history import COLUMNS
-from cellclf.nn._registry import from_header, to_header
+from cellclf.nn import Linear
+from cellclf.nn._registry import build, from_header, to_header
 
 if TYPE_CHECKING:
     import os
@@ -29,7 +30,10 @@ BLOCK = 4096
 
 
 class Block(NamedTuple):
-    """Predictions for some cells: probabilities, embedding, novelty, and probabilities of the linear network."""
+    """Predictions for some cells: probabilities, embedding, novelty, and probabilities of the linear network.
+
+    Without classes the probabilities have no columns and the novelty is NaN.
+    """
 
     proba: np.ndarray
     embedding: np.ndarray
@@ -50,15 +54,15 @@ class Classifier:
     network
         The trained module.
     linear
-        The linear network trained on the same genes and rows, the bar to pass.
+        The linear network trained on the same genes and rows, the bar to pass. `None` without classes.
     genes
         Names of the genes, in the order of the columns that the network reads.
     classes
-        Names of the classes, in the order of the columns of `cellclf_proba`.
+        Names of the classes, in the order of the columns of `cellclf_proba`; none where the training had no label.
     preprocessing
         What happens to the values first; learnt on the training rows.
     novelty
-        Where the training cells of each class lie in the embedding.
+        Where the training cells of each class lie in the embedding. `None` without classes.
     temperature
         The logits are divided by this number, chosen on the validation rows.
     linear_temperature
@@ -66,7 +70,8 @@ class Classifier:
     prior
         Share of each class among the training rows.
     gene_norms
-        Length of each gene's weight vector in the first layer: what the network would miss without the gene.
+        Length of each gene's weight vector in the first layer, or the weight of the gene where there is no such layer:
+        what the network would miss without the gene.
     options
         How it was trained.
     epochs
@@ -77,11 +82,11 @@ class Classifier:
 
     description: Description
     network: Network = field(repr=False)
-    linear: Network = field(repr=False)
+    linear: Network | None = field(repr=False)
     genes: np.ndarray = field(repr=False)
     classes: np.ndarray
     preprocessing: Preprocessing = field(repr=False)
-    novelty: stats.Novelty = field(repr=False)
+    novelty: stats.Novelty | None = field(repr=False)
     temperature: float
     linear_temperature: float
     prior: np.ndarray = field(repr=False)
@@ -93,7 +98,8 @@ class Classifier:
     @property
     def history(self) -> pd.DataFrame:
         """One row per epoch: losses, accuracy and macro-F1 on the validation rows, learning rate, time."""
-        return pd.DataFrame({name: self.epochs[name] for name in COLUMNS}).astype({"epoch": int})
+        names = [*COLUMNS, *sorted(set(self.epochs) - set(COLUMNS))]
+        return pd.DataFrame({name: self.epochs[name] for name in names}).astype({"epoch": int})
 
     @property
     def skill(self) -> pd.DataFrame:
@@ -117,13 +123,15 @@ class Classifier:
         Raises
         ------
         ValueError
-            The number of columns is not that of the model's genes, `totals` is missing, or a value is not finite.
+            The number of columns is not that of the model's genes, `totals` is missing, a value is not finite, or the
+            network was trained without a label.
 
         Examples
         --------
         >>> clf = cc.tl.train(adata)  # doctest: +SKIP
         >>> clf.predict_proba(adata[:, clf.genes].X)  # doctest: +SKIP
         """
+        self.check_classes()
         return np.concatenate([block.proba for block in self.blocks(self._values(X, totals))])
 
     def embed(self, X: Matrix, *, totals: np.ndarray | None = None) -> np.ndarray:
@@ -146,6 +154,15 @@ class Classifier:
             As for :meth:`predict_proba`.
         """
         return np.concatenate([block.embedding for block in self.blocks(self._values(X, totals))])
+
+    def check_classes(self) -> None:
+        """Refuse to say anything of classes where the training had no label."""
+        if not len(self.classes):
+            msg = (
+                "The network was trained without a label, so it knows no classes; it gives an embedding only. Train a "
+                "classifier on that: cc.tl.predict(adata), then cc.tl.train(adata, label, use_rep='X_cellclf')."
+            )
+            raise ValueError(msg)
 
     def _values(self, x: Matrix, totals: np.ndarray | None) -> np.ndarray:
         """Check a plain matrix and normalise it."""
@@ -181,15 +198,18 @@ class Classifier:
     def blocks(self, values: np.ndarray) -> Iterator[Block]:
         """Run both networks over normalised values, a block of rows at a time."""
         device = device_of(self.options.device)
-        network, linear = self.network.to(device).eval(), self.linear.to(device).eval()
+        network, linear = self.network.to(device).eval(), self.linear and self.linear.to(device).eval()
         for start in range(0, max(len(values), 1), BLOCK):
             x = torch.from_numpy(self.inputs(values[start : start + BLOCK])).to(device)
             embedding = network.embed(x).cpu().numpy()
+            proba = torch.softmax(network(x) / self.temperature, dim=1).cpu().numpy()
             yield Block(
-                proba=torch.softmax(network(x) / self.temperature, dim=1).cpu().numpy(),
+                proba=proba,
                 embedding=embedding,
-                novelty=self.novelty.score(embedding),
-                linear_proba=torch.softmax(linear(x) / self.linear_temperature, dim=1).cpu().numpy(),
+                novelty=self.novelty.score(embedding) if self.novelty else np.full(len(embedding), np.nan),
+                linear_proba=torch.softmax(linear(x) / self.linear_temperature, dim=1).cpu().numpy()
+                if linear
+                else proba,
             )
 
     # --- bytes and files --------------------------------------------------------------------------------------------
@@ -207,9 +227,9 @@ class Classifier:
         }
         groups = {
             "network": _state(self.network),
-            "linear": _state(self.linear),
+            "linear": _state(self.linear) if self.linear else {},
             "preprocessing": self.preprocessing.tensors(),
-            "novelty": self.novelty.tensors(),
+            "novelty": self.novelty.tensors() if self.novelty else {},
             "history": self.epochs,
         }
         tensors |= {f"{group}.{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
@@ -244,7 +264,7 @@ class Classifier:
         Raises
         ------
         ValueError
-            The bytes hold no classifier, or one of a later format.
+            The bytes hold no classifier, one of a later format, or one whose network is not registered.
         """
         return cls._restore(*_tensors.unpack(data, source=source), source=source)
 
@@ -289,7 +309,7 @@ class Classifier:
         FileNotFoundError
             There is no such file.
         ValueError
-            The file holds no classifier, or one of a later format.
+            The file holds no classifier, one of a later format, or one whose network is not registered.
 
         Examples
         --------
@@ -307,22 +327,23 @@ class Classifier:
         description = from_header(header["network"])
         shape = len(header["genes"]), len(header["classes"])
         with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
-            network = description.build(*shape, members=options.members)
-            linear = from_header({"name": "Linear"}).build(*shape)
+            network = build(description, *shape, options.members)
+            linear = build(Linear(), *shape) if shape[1] else None
         try:
             network.load_state_dict(_tensor_group(tensors, "network"), strict=True)
-            linear.load_state_dict(_tensor_group(tensors, "linear"), strict=True)
+            if linear:
+                linear.load_state_dict(_tensor_group(tensors, "linear"), strict=True)
         except RuntimeError as error:
             msg = f"The weights in {source} do not fit its network: {error} The file is damaged; save the model again."
             raise ValueError(msg) from error
         return cls(
             description=description,
             network=network.eval(),
-            linear=linear.eval(),
+            linear=linear and linear.eval(),
             genes=np.array(header["genes"], dtype=object),
             classes=np.array(header["classes"], dtype=object),
             preprocessing=Preprocessing.restore(header["preprocessing"], _group(tensors, "preprocessing")),
-            novelty=stats.Novelty.restore(_group(tensors, "novelty")),
+            novelty=stats.Novelty.restore(_group(tensors, "novelty")) if shape[1] else None,
             temperature=header["temperature"],
             linear_temperature=header["linear_temperature"],
             prior=tensors["prior"],

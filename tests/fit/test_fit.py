@@ -3,26 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
 from cellclf.fit import Fit, Rows, train
+from cellclf.fit import _hardware as hardware
 from cellclf.fit import _loop as loop
 from cellclf.fit._batches import batches
 from cellclf.fit._dropout import drop_inputs
 from cellclf.fit._hardware import device_of
+from cellclf.fit._optimiser import Optimiser
 from cellclf.nn import MLP, Linear
-
-
-def blobs(n=90, n_genes=12, n_classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    y = np.arange(n) % n_classes
-    x = rng.normal(size=(n, n_genes)).astype(np.float32)
-    x[np.arange(n), y] += 3
-    return Rows(x, y)
-
-
-def weights(trained):
-    return {name: tensor.numpy().tobytes() for name, tensor in trained.network.state_dict().items()}
 
 
 class TestBatches:
@@ -57,41 +46,18 @@ class TestInputDropout:
         assert torch.equal(drop_inputs(x.clone(), 0.0, np.random.default_rng(0)), x)
 
 
-class TestSchedule:
-    def test_one_cycle_rises_and_falls(self):
-        rates = [loop.learning_rate(Fit(learning_rate=1.0), step, 100) for step in range(100)]
-        assert np.argmax(rates) in {19, 20}
-        assert np.all(np.diff(rates[:20]) > 0)
-        assert np.all(np.diff(rates[20:]) < 0)
-        assert rates[-1] < 0.001
-
-    def test_constant(self):
-        assert {loop.learning_rate(Fit(schedule="constant"), step, 9) for step in range(9)} == {2e-3}
-
+class TestEpochs:
     @pytest.mark.parametrize(("n", "epochs"), [(100_000, 8), (256, 60), (100, 120)])
     def test_at_least_120_steps_and_8_epochs(self, n, epochs):
         assert loop.default_epochs(n, Fit()) == epochs
 
 
-class TestClassWeights:
-    y = np.repeat([0, 1, 2], [1, 4, 16])
-
-    @pytest.mark.parametrize(("kind", "ratio"), [(None, [1, 1, 1]), ("sqrt", [4, 2, 1]), ("balanced", [16, 4, 1])])
-    def test_ratios_and_mean(self, kind, ratio):
-        weight = loop.class_weights(self.y, 3, kind).numpy()
-        np.testing.assert_allclose(weight / weight[-1], ratio, rtol=1e-6)
-        np.testing.assert_allclose(weight[self.y].mean(), 1, rtol=1e-6)
-
-    def test_absent_class_weighs_nothing(self):
-        assert loop.class_weights(np.array([0, 2, 2]), 3, "balanced").numpy()[1] == 0
-
-
 class TestTraining:
-    def test_same_seed_same_weights_other_seed_other_weights(self):
+    def test_same_seed_same_weights_other_seed_other_weights(self, blobs, weights):
         runs = [train(MLP((8,)), blobs(), blobs(seed=1), Fit(epochs=3), n_classes=3, seed=s) for s in (5, 5, 6)]
         assert weights(runs[0]) == weights(runs[1]) != weights(runs[2])
 
-    def test_global_generators_are_left_alone(self):
+    def test_global_generators_are_left_alone(self, blobs):
         torch.manual_seed(1)
         np.random.seed(1)  # noqa: NPY002 (that it is not touched is the point)
         before = torch.random.get_rng_state(), np.random.get_state()[1].tobytes()  # noqa: NPY002
@@ -99,26 +65,7 @@ class TestTraining:
         assert torch.equal(before[0], torch.random.get_rng_state())
         assert before[1] == np.random.get_state()[1].tobytes()  # noqa: NPY002
 
-    def test_equals_a_bare_loop(self):
-        """The obvious twelve lines of PyTorch, without dropout, give the same weights."""
-        rows, fit = blobs(), Fit(epochs=4, batch_size=32, input_dropout=0.0, members=1)
-        trained = train(Linear(), rows, None, fit, n_classes=3, seed=7)
-        weight, bias = torch.zeros(3, 12, requires_grad=True), torch.zeros(3, requires_grad=True)
-        optimizer = torch.optim.AdamW([weight, bias], betas=(0.9, 0.99), weight_decay=fit.weight_decay)
-        class_weight, step = torch.ones(3), 0
-        for epoch in range(1, 5):
-            for batch in batches(90, 32, seed=7, epoch=epoch):
-                optimizer.param_groups[0]["lr"] = loop.learning_rate(fit, step, 12)
-                logits = torch.from_numpy(rows.x[batch]) @ weight.T + bias
-                target = torch.from_numpy(rows.y[batch])
-                loss = functional.cross_entropy(logits, target, weight=class_weight, label_smoothing=0.05)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                step += 1
-        torch.testing.assert_close(trained.network.first_linear.weight, weight.detach(), rtol=1e-4, atol=1e-6)
-
-    def test_history_has_a_row_per_epoch_and_measures_the_kept_weights(self):
+    def test_history_has_a_row_per_epoch_and_measures_the_kept_weights(self, blobs):
         valid = blobs(seed=3)
         trained = train(MLP((8,)), blobs(), valid, Fit(epochs=6), n_classes=3, seed=0)
         history = trained.history
@@ -129,12 +76,12 @@ class TestTraining:
         assert history["valid_loss"][kept] <= history["valid_loss"].min() * 1.2
         assert all(np.isfinite(column).all() for column in history.values())
 
-    def test_without_validation_rows_the_last_epoch_is_kept(self):
+    def test_without_validation_rows_the_last_epoch_is_kept(self, blobs):
         trained = train(MLP((8,)), blobs(), None, Fit(epochs=3), n_classes=3, seed=0)
         assert trained.best_epoch == 3
         assert np.isnan(trained.history["valid_loss"]).all()
 
-    def test_patience_stops_when_validation_gets_worse(self):
+    def test_patience_stops_when_validation_gets_worse(self, blobs):
         """Validation rows whose classes are all wrong: the better it learns, the worse it does there."""
         wrong = blobs(n=900, seed=9)
         wrong = Rows(wrong.x, (wrong.y + 1) % 3)
@@ -150,19 +97,19 @@ class TestTraining:
         trained = train(MLP((32,), dropout=0.0), rows, None, fit, n_classes=3, seed=0)
         assert (trained.network(torch.from_numpy(rows.x)).argmax(1).numpy() == rows.y).all()
 
-    def test_start_from_given_weights(self):
+    def test_start_from_given_weights(self, blobs):
         first = train(MLP((8,)), blobs(), None, Fit(epochs=3), n_classes=3, seed=0)
         fit = Fit(epochs=1, learning_rate=1e-12, weight_decay=0.0)
         again = train(MLP((8,)), blobs(), None, fit, n_classes=3, seed=1, initial=first.network.state_dict())
         torch.testing.assert_close(again.network.first_linear.weight, first.network.first_linear.weight)
 
-    def test_loss_that_is_not_finite_stops_with_a_remedy(self):
+    def test_loss_that_is_not_finite_stops_with_a_remedy(self, blobs):
         rows = blobs()
         huge = Rows(np.sign(rows.x) * np.float32(3e38), rows.y)
         with pytest.raises(FloatingPointError, match=r"epoch 1 .*Lower the learning rate"):
             train(Linear(), huge, None, Fit(epochs=2), n_classes=3, seed=0)
 
-    def test_interruption_returns_the_best_network_so_far(self, monkeypatch):
+    def test_interruption_returns_the_best_network_so_far(self, monkeypatch, blobs, weights):
         judge, calls = loop.judge, []
 
         def interrupt_in_third_epoch(*args):
@@ -180,12 +127,12 @@ class TestTraining:
         assert weights(cut) == weights(whole)
 
 
-def test_a_row_left_over_does_not_break_batch_norm():
+def test_a_row_left_over_does_not_break_batch_norm(blobs):
     trained = train(MLP((8,)), blobs(n=129), None, Fit(epochs=1, batch_size=2), n_classes=3, seed=0)
     assert np.isfinite(trained.history["train_loss"]).all()
 
 
-def test_one_row_per_batch_is_refused_under_batch_norm_only():
+def test_one_row_per_batch_is_refused_under_batch_norm_only(blobs):
     with pytest.raises(ValueError, match=r"batch_norm=None"):
         train(MLP((8,)), blobs(), None, Fit(epochs=1, batch_size=1), n_classes=3, seed=0)
     train(MLP((8,), batch_norm=None), blobs(n=9), None, Fit(epochs=1, batch_size=1), n_classes=3, seed=0)
@@ -199,37 +146,99 @@ def test_absent_device_is_an_error():
     assert device_of("cpu").type == "cpu"
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"epochs": 0},
-        {"batch_size": 2.5},
-        {"members": True},
-        {"label_smoothing": 1.0},
-        {"input_dropout": -0.1},
-        {"valid_fraction": 0},
-        {"learning_rate": 0},
-        {"learning_rate": float("nan")},
-        {"weight_decay": -1},
-        {"schedule": "cosine"},
-        {"class_weight": "equal"},
-        {"preprocess": "log"},
-        {"scale": None},
-        {"information_power": -1},
-        {"patience": 0},
-    ],
-    ids=lambda options: "{}={}".format(*next(iter(options.items()))),
-)
-def test_settings_out_of_range_are_refused_by_name(options):
-    with pytest.raises(ValueError, match=rf"Fit\({next(iter(options))}="):
-        Fit(**options)
-
-
 @pytest.mark.gpu
-def test_gpu_learns_what_the_cpu_learns():
+def test_gpu_learns_what_the_cpu_learns(blobs):
     runs = {}
     for device in ("cpu", "cuda"):
         fit = Fit(epochs=20, device=device, input_dropout=0.0)
         runs[device] = train(MLP((16,), dropout=0.0), blobs(), blobs(seed=1), fit, n_classes=3, seed=0)
     assert runs["cuda"].network.first_linear.weight.device.type == "cpu"
     np.testing.assert_allclose(runs["cuda"].history["train_loss"], runs["cpu"].history["train_loss"], rtol=0.05)
+
+
+class TestOutOfMemory:
+    def run(self, blobs, monkeypatch, failures, **options):
+        step, left = Optimiser.step, [1] * failures
+
+        def short_of_memory(*args):
+            if left:
+                left.pop()
+                msg = "CUDA out of memory. Tried to allocate 2.00 GiB."
+                raise torch.OutOfMemoryError(msg)
+            step(*args)
+
+        monkeypatch.setattr(Optimiser, "step", short_of_memory)
+        try:
+            return train(MLP((8,)), blobs(), blobs(seed=1), Fit(**options), n_classes=3, seed=0)
+        finally:
+            monkeypatch.undo()
+
+    @pytest.mark.parametrize(("failures", "asked", "ended"), [(1, 32, 16), (2, 40, 10), (1, None, 45), (1, 1000, 45)])
+    def test_the_batch_is_halved_and_that_is_said(self, blobs, weights, monkeypatch, failures, asked, ended):
+        with pytest.warns(UserWarning, match="again with batches") as said:
+            trained = self.run(blobs, monkeypatch, failures, batch_size=asked, epochs=3)
+        assert f"batches of {ended}. Give Fit(batch_size={ended})" in str(said[-1].message)
+        assert len(said) == failures
+        assert trained.batch_size == ended
+        other = train(MLP((8,)), blobs(), blobs(seed=1), Fit(batch_size=ended, epochs=3), n_classes=3, seed=0)
+        assert weights(trained) == weights(other)
+
+    @pytest.mark.filterwarnings("ignore:A batch of:UserWarning")
+    def test_there_is_an_end_to_halving(self, blobs, monkeypatch):
+        with pytest.raises(RuntimeError, match="do not fit the memory"):
+            self.run(blobs, monkeypatch, 99, batch_size=8, epochs=1)
+
+    def test_other_errors_of_torch_pass(self, blobs, monkeypatch):
+        def broken(*_):
+            msg = "shapes do not match"
+            raise RuntimeError(msg)
+
+        monkeypatch.setattr(Optimiser, "step", broken)
+        with pytest.raises(RuntimeError, match="shapes do not match"):
+            train(MLP((8,)), blobs(), None, Fit(epochs=1), n_classes=3, seed=0)
+
+
+def test_rows_that_do_not_fit_the_device_stay_outside(blobs, weights, monkeypatch):
+    whole = train(MLP((8,)), blobs(), None, Fit(epochs=2), n_classes=3, seed=0)
+    monkeypatch.setattr(hardware, "free_memory", lambda _: 0)
+    assert weights(train(MLP((8,)), blobs(), None, Fit(epochs=2), n_classes=3, seed=0)) == weights(whole)
+
+
+def test_weights_spoiled_by_the_very_last_step_are_refused(blobs, monkeypatch):
+    step, calls = Optimiser.step, []
+
+    def spoil(self, loss, rate):
+        step(self, loss, rate)
+        calls.append(1)
+        if len(calls) == 3:
+            self._weights[0].data[0] = float("nan")
+
+    monkeypatch.setattr(Optimiser, "step", spoil)
+    with pytest.raises(FloatingPointError, match=r"after the last step.*Lower the learning rate"):
+        train(Linear(), blobs(), None, Fit(epochs=3), n_classes=3, seed=0)
+    calls.clear()
+    with pytest.raises(FloatingPointError, match="90 of 90 validation rows is not finite"):
+        train(Linear(), blobs(), blobs(seed=1), Fit(epochs=3), n_classes=3, seed=0)
+
+
+def test_the_step_whose_loss_is_not_finite_is_named_with_its_rate(blobs):
+    rows = blobs()
+    rows.x[int(batches(90, 30, seed=0, epoch=1)[1][4])] = np.inf
+    with pytest.raises(FloatingPointError, match=r"step 2 of epoch 1 \(learning rate 0\.5\).*Lower the learning rate"):
+        train(
+            Linear(),
+            rows,
+            None,
+            Fit(epochs=2, batch_size=30, learning_rate=0.5, schedule="constant"),
+            n_classes=3,
+            seed=0,
+        )
+
+
+def test_a_class_without_a_row_is_never_predicted_and_breaks_nothing(blobs):
+    rows = blobs()
+    keep = rows.y != 1
+    for sampling in ("shuffle", "balanced"):
+        fit = Fit(epochs=20, sampling=sampling, batch_size=8, learning_rate=0.02)
+        trained = train(MLP((8,)), Rows(rows.x[keep], rows.y[keep]), None, fit, n_classes=3, seed=0)
+        assert set(trained.network(torch.from_numpy(rows.x[keep])).argmax(1).tolist()) == {0, 2}

@@ -1,14 +1,20 @@
+"""What holds for every network."""
+
 from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 from torch.nn import functional
 
-from cellclf.nn import MLP, Linear
+import cellclf as cc
+from cellclf.nn import MLP, Autoencoder, CNN1d, Linear
 from cellclf.nn._registry import from_header, to_header
 
 NETWORKS = [
@@ -17,104 +23,186 @@ NETWORKS = [
     pytest.param(MLP(hidden=(8,)), 1, id="mlp"),
     pytest.param(MLP(hidden=(8, 6), batch_norm="after"), 3, id="two layers, three members, norm after"),
     pytest.param(MLP(hidden=(8, 6, 4), batch_norm=None, skip=False), 2, id="three layers, no norm, no skip"),
+    pytest.param(
+        MLP(hidden=(8, 6), dropout=(0.1, 0.0), batch_norm=("after", None), initialisation="xavier_normal"),
+        2,
+        id="settings by layer",
+    ),
+    pytest.param(CNN1d(channels=(3,), kernels=4, pools=2, hidden=(6,)), 1, id="one block"),
+    pytest.param(
+        CNN1d(channels=(1, 3), kernels=(4, 3), pools=(2, 1), padding=("same", "valid"), hidden=(7, 6)),
+        3,
+        id="two blocks, three members",
+    ),
+    pytest.param(Autoencoder(latent=4, hidden=(8,)), 1, id="autoencoder"),
+    pytest.param(Autoencoder(latent=4, hidden=(), batch_norm=None), 2, id="linear autoencoder, two members"),
+    pytest.param(Autoencoder(latent=4, hidden=(9, 8), head_hidden=(6,), reconstruction=0.0), 3, id="encoder and head"),
 ]
+every_network = pytest.mark.parametrize(("description", "members"), NETWORKS)
 
 
-def build(description, members, n_genes=12, n_classes=5):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = description.build(n_genes, n_classes, members=members)
-        for parameter in network.parameters():  # a skip at zero would hide an error
-            torch.nn.init.normal_(parameter)
-    return network
+def parts_of_member(name, tensor, member, description, members, n_classes=5):
+    """Cut one member out of a tensor of a network of several."""
+    if name.startswith("first_linear"):
+        n_own = len(tensor) - (members * n_classes if getattr(description, "skip", False) else 0)
+        own, skip = tensor[:n_own].unflatten(0, (members, -1)), tensor[n_own:].unflatten(0, (members, -1))
+        return torch.cat([own[member], skip[member]]) if len(tensor) > n_own else own[member]
+    if ".linears." in f".{name}":
+        return tensor[member : member + 1]
+    return tensor.unflatten(0, (members, -1))[member] if tensor.ndim else tensor
 
 
-@pytest.mark.parametrize(("description", "members"), NETWORKS)
-def test_forward_is_first_linear_then_after_first(description, members):
+@every_network
+def test_forward_is_first_linear_then_after_first(description, members, build):
     network, x = build(description, members).eval(), torch.randn(7, 12)
-    torch.testing.assert_close(network(x), network.after_first(network.first_linear(x)))
     assert network(x).shape == (7, 5)
+    if network.first_linear is None:
+        with pytest.raises(TypeError, match="no layers after a first linear one"):
+            network.after_first(x)
+    else:
+        torch.testing.assert_close(network(x), network.after_first(network.first_linear(x)))
 
 
-@pytest.mark.parametrize(("description", "members"), NETWORKS)
-def test_description_survives_json(description, members):
+@every_network
+def test_description_survives_json(description, members, build):
     back = from_header(json.loads(json.dumps(to_header(description))))
     assert back == description
     assert hash(back) == hash(description)
     build(back, members).load_state_dict(build(description, members).state_dict())
 
 
-def test_members_are_networks_of_their_own():
-    """Two members side by side give the mean of the probabilities of two single networks with the same weights."""
-    description = MLP(hidden=(8, 6), dropout=0.0)
-    both, x = build(description, 2).eval(), torch.randn(9, 12)
-    singles = []
-    for m in range(2):
-        one = description.build(12, 5, members=1).eval()
-        state = one.state_dict()
-        for name, tensor in both.state_dict().items():
-            if name.startswith("first_linear"):
-                hidden, skip = tensor[:16].unflatten(0, (2, 8)), tensor[16:].unflatten(0, (2, 5))
-                state[name] = torch.cat([hidden[m], skip[m]])
-            elif name.startswith("linears"):
-                state[name] = tensor[m : m + 1]
-            elif tensor.ndim:
-                state[name] = tensor.unflatten(0, (2, -1))[m]
-        one.load_state_dict(state)
-        singles.append(torch.softmax(one(x), dim=1))
-    torch.testing.assert_close(torch.softmax(both(x), dim=1), (singles[0] + singles[1]) / 2)
+@every_network
+def test_members_are_networks_of_their_own(description, members, build):
+    """Members side by side give the mean of the probabilities of single networks with the same weights."""
+    together, x = build(description, members).eval(), torch.randn(9, 12)
+    probabilities, embeddings = [], []
+    for member in range(members):
+        one = description.build(12, 5).eval()
+        state = together.state_dict()
+        one.load_state_dict({k: parts_of_member(k, v, member, description, members) for k, v in state.items()})
+        probabilities.append(torch.softmax(one(x), dim=1))
+        embeddings.append(one.embed(x))
+    torch.testing.assert_close(torch.softmax(together(x), dim=1), torch.stack(probabilities).mean(dim=0))
+    if not isinstance(description, Linear):
+        torch.testing.assert_close(together.embed(x), torch.cat(embeddings, dim=1))
 
 
-@pytest.mark.parametrize(("description", "members"), NETWORKS)
-def test_loss_is_the_mean_of_the_members_cross_entropies(description, members):
+@every_network
+def test_loss_is_the_mean_of_the_members_cross_entropies(description, members, build):
     network, x, y = build(description, members).eval(), torch.randn(7, 12), torch.arange(7) % 5
     weight = torch.tensor([1.0, 2.0, 0.5, 1.0, 3.0])
-    hidden = network.first_linear(x)
-    logits = hidden.view(7, members, 5) if isinstance(description, Linear) else network.member_logits(hidden)
-    slow = [functional.cross_entropy(logits[:, m], y, weight=weight, label_smoothing=0.1) for m in range(members)]
+    slow = []
+    for member in range(members):
+        one = description.build(12, 5).eval()
+        state = network.state_dict()
+        one.load_state_dict({k: parts_of_member(k, v, member, description, members) for k, v in state.items()})
+        slow.append(functional.cross_entropy(one(x), y, weight=weight, label_smoothing=0.1))
+        if isinstance(description, Autoencoder) and description.reconstruction:
+            slow[-1] += (one.reconstruct(x) - x).square().mean()
     torch.testing.assert_close(network.loss(x, y, weight=weight, label_smoothing=0.1), torch.stack(slow).mean())
 
 
-def test_embedding_is_what_the_last_layer_sees():
-    network, x = build(MLP(hidden=(8, 6), skip=False), 1).eval(), torch.randn(4, 12)
-    torch.testing.assert_close(network.linears[-1](network.embed(x)[:, None])[:, 0], network(x))
+@every_network
+def test_no_cells_give_no_rows(description, members, build):
+    network = build(description, members).eval()
+    with torch.no_grad():
+        assert network(torch.empty(0, 12)).shape == (0, 5)
+        assert len(network.embed(torch.empty(0, 12))) == 0
 
 
-def test_skip_starts_at_zero():
-    network = MLP(hidden=(8,)).build(12, 5)
-    assert not network.first_linear.weight[-5:].any()
-    assert network.first_linear.weight[:8].any()
+@every_network
+def test_every_weight_learns(description, members):
+    network, x, y = description.build(12, 5, members=members), torch.randn(40, 12), torch.arange(40) % 5
+    network.loss(x, y).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+    assert sum(bool(parameter.grad.any()) for parameter in network.parameters()) > 1
+
+
+@every_network
+def test_counting_allocates_nothing_and_draws_nothing(description, members):
+    network = description.build(12, 5, members=members)
+    state = torch.get_rng_state()
+    assert cc.nn.n_parameters(description, 12, 5, members=members) == sum(p.numel() for p in network.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.gpu
+@every_network
+def test_a_gpu_gives_what_the_cpu_gives(description, members, build):
+    network, x, y = build(description, members).eval(), torch.randn(7, 12), torch.arange(7) % 5
+    here = network(x), network.embed(x), network.loss(x, y)
+    there = network.cuda()(x.cuda()), network.embed(x.cuda()), network.loss(x.cuda(), y.cuda())
+    for one, other in zip(here, there, strict=True):
+        torch.testing.assert_close(other.cpu(), one, rtol=1e-3, atol=1e-3)
+
+
+def _dropless(description):
+    return dataclasses.replace(description, dropout=0.0)
+
+
+MEMORISERS = [
+    pytest.param(_dropless(MLP(hidden=(32,))), id="mlp"),
+    pytest.param(dataclasses.replace(cc.nn.named("chromatin"), hidden=(20, 20)), id="chromatin, wider"),
+    pytest.param(_dropless(MLP(hidden=(32, 16), batch_norm=("after", None))), id="norm after"),
+    pytest.param(_dropless(CNN1d(channels=(8, 8), kernels=(4, 3), pools=2, hidden=(32,))), id="cnn1d"),
+    pytest.param(_dropless(Autoencoder(latent=16, hidden=(64,))), id="autoencoder"),
+    pytest.param(_dropless(Autoencoder(latent=16, hidden=(64,), reconstruction=0.0)), id="encoder and head"),
+    pytest.param(Linear(), id="linear"),
+]
+
+
+@pytest.mark.parametrize("network", MEMORISERS)
+def test_a_small_set_is_learnt_by_heart(network):
+    """Labels by chance, more genes than cells: whatever does not reach 100 % here cannot learn."""
+    rng = np.random.default_rng(0)
+    n_classes = 2 if network == cc.nn.named("chromatin") else 4
+    obs = pd.DataFrame(
+        {"label": pd.Categorical([f"c{i}" for i in np.arange(40) % n_classes])}, index=map(str, range(40))
+    )
+    adata = AnnData(rng.normal(size=(40, 50)).astype(np.float32), obs=obs)
+    options = cc.Fit(
+        epochs=60,
+        batch_size=20,
+        learning_rate=0.02,
+        schedule="constant",
+        input_dropout=0.0,
+        label_smoothing=0.0,
+        weight_decay=0.0,
+        information_power=0.0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no better than guessing on other cells, as it must be
+        classifier = cc.tl.train(adata, "label", network=network, genes="all", split=None, fit=options)
+    cc.tl.predict(adata, classifier)
+    assert (adata.obs["cellclf"].astype(str) == adata.obs["label"].astype(str)).all()
 
 
 @pytest.mark.parametrize(
-    ("options", "word"),
+    "network",
     [
-        ({"hidden": ()}, "at least one layer"),
-        ({"hidden": (8, 0)}, "at least one layer"),
-        ({"dropout": 1.0}, "dropout=1.0"),
-        ({"activation": "swish"}, "'relu'"),
-        ({"batch_norm": "around"}, "'before'"),
+        pytest.param(CNN1d(channels=(4,), kernels=4, pools=2, hidden=(8,)), id="cnn1d"),
+        pytest.param(Autoencoder(latent=5, hidden=(16,)), id="autoencoder"),
+        pytest.param(MLP(hidden=(8, 4), dropout=(0.2, 0.0), initialisation="orthogonal"), id="mlp"),
     ],
-    ids=["no layer", "empty layer", "dropout", "activation", "norm"],
 )
-def test_impossible_networks_are_refused(options, word):
-    with pytest.raises(ValueError, match=word):
-        MLP(**options)
-
-
-def test_unknown_networks_are_refused_by_name():
-    @dataclasses.dataclass(frozen=True)
-    class Mine:
-        width: int = 3
-
-    with pytest.raises(TypeError, match="Mine"):
-        to_header(Mine())
-    with pytest.raises(ValueError, match="'Mine'"):
-        from_header({"name": "Mine", "width": 3})
-
-
-def test_number_of_parameters_by_hand():
-    n = sum(p.numel() for p in MLP(hidden=(2048, 512), batch_norm=None, skip=False).build(1000, 10).parameters())
-    assert n == 3_104_266  # the perceptron of the cell classifier that this package grew from
-    assert sum(p.numel() for p in Linear().build(1000, 10).parameters()) == 10_010
-    assert np.prod(MLP(hidden=(4,)).build(7, 3, members=2).first_linear.weight.shape) == (2 * 4 + 2 * 3) * 7
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_whole_way(network, members, small_adata, tmp_path):
+    """Train, save, load, predict, importance: the same bits from memory and from a file."""
+    fit = cc.Fit(epochs=8, batch_size=16, learning_rate=0.02, members=members)
+    classifier = cc.tl.train(small_adata, "cell_type", network=network, genes="all", fit=fit)
+    classifier.save(tmp_path / "m.safetensors")
+    back = cc.Classifier.load(tmp_path / "m.safetensors")
+    assert back.description == network
+    cc.tl.predict(small_adata)
+    other = small_adata.copy()
+    cc.tl.predict(other, back)
+    assert other.obsm["cellclf_proba"].tobytes() == small_adata.obsm["cellclf_proba"].tobytes()
+    assert other.obsm["X_cellclf"].tobytes() == small_adata.obsm["X_cellclf"].tobytes()
+    width = {"CNN1d": 8, "Autoencoder": 5, "MLP": 4}[type(network).__name__]
+    assert small_adata.obsm["X_cellclf"].shape == (120, members * width)
+    assert np.isfinite(small_adata.obs["cellclf_unknown_score"]).all()
+    assert (small_adata.obs["cellclf"].astype(str) == small_adata.obs["cell_type"].astype(str)).mean() > 0.9
+    cc.tl.importance(small_adata, n_repeats=2)
+    marker = small_adata.var["importance"].to_numpy()[:9]
+    assert marker.mean() > 5 * abs(small_adata.var["importance"].to_numpy()[9:]).mean()

@@ -13,8 +13,16 @@ from scipy.sparse import csc_matrix, csr_matrix
 from torch.nn.functional import cross_entropy
 
 import cellclf as cc
+from cellclf.attribution import attributions
 
-WRITTEN = [("var", "importance"), ("var", "importance_se"), ("varm", "importance_by_class"), ("uns", "importance")]
+WRITTEN = [
+    ("var", "importance"),
+    ("var", "importance_se"),
+    ("var", "importance_qvalue"),
+    ("varm", "importance_by_class"),
+    ("uns", "importance"),
+]
+GRADIENTS = ["integrated_gradients", "deep_lift", "gradient_shap"]
 FIT = cc.Fit(epochs=20, batch_size=32, members=2, device="cpu")
 PLANTED = [f"gene{j}" for j in range(9)]  # three for each class
 
@@ -90,7 +98,8 @@ def test_what_is_written(adata: AnnData) -> None:
     assert record["method"] == "permutation"
     assert record["n_repeats"] == 2
     assert record["n_rows"] == (adata.obs["split"] == "test").sum()
-    assert record["loss"] == pytest.approx(cc.tl.evaluate(adata).log_loss, abs=1e-5)
+    assert record["measure"] == "loss"
+    assert record["unshuffled"] == pytest.approx(cc.tl.evaluate(adata).log_loss, abs=1e-5)
 
 
 def test_genes_that_the_classifier_does_not_read_are_exactly_zero(adata: AnnData) -> None:
@@ -213,7 +222,7 @@ def test_weights_are_the_sums_for_scaled_genes(adata: AnnData) -> None:
     assert expected.max() > 0
     assert adata.var["importance_se"].isna().all()
     after = keys(adata)
-    assert {(slot, key) for slot in after for key in after[slot] - before[slot]} == set(WRITTEN) - {WRITTEN[2]}
+    assert {(slot, key) for slot in after for key in after[slot] - before[slot]} == set(WRITTEN) - {WRITTEN[3]}
 
 
 def test_weights_take_an_earlier_result_by_class_away(adata: AnnData) -> None:
@@ -237,9 +246,31 @@ def test_weights_take_an_earlier_result_by_class_away(adata: AnnData) -> None:
         pytest.param({"label": "celltype"}, KeyError, "label='celltype' is not in adata.obs", id="label"),
         pytest.param({"layer": "counts"}, KeyError, "layer='counts' is not in adata.layers", id="layer"),
         pytest.param({"gene_symbols": "symbol"}, KeyError, "gene_symbols='symbol' is not in", id="gene-symbols"),
-        pytest.param({"method": "weights", "rows": "test"}, ValueError, "reads no cells, so 'rows'", id="weights-rows"),
-        pytest.param({"method": "weights", "n_repeats": 3}, ValueError, "'n_repeats' would", id="weights-repeats"),
-        pytest.param({"method": "weights", "rng": 1}, ValueError, "'rng' would do nothing", id="weights-rng"),
+        pytest.param({"method": "weights", "rows": "test"}, ValueError, "makes no use of 'rows'", id="weights-rows"),
+        pytest.param({"method": "weights", "n_repeats": 3}, ValueError, "no use of 'n_repeats'", id="weights-repeats"),
+        pytest.param({"method": "weights", "null": None, "rng": 1}, ValueError, "no use of 'rng'", id="weights-rng"),
+        pytest.param({"method": "deep_lift", "n_steps": 9}, ValueError, "no use of 'n_steps'", id="deep-lift-steps"),
+        pytest.param({"method": "deep_lift", "null": "shadow"}, ValueError, "no use of 'null'", id="deep-lift-null"),
+        pytest.param({"baseline": "zeros"}, ValueError, "no use of 'baseline'", id="permutation-baseline"),
+        pytest.param({"measure": "auc"}, ValueError, "measure='auc' is not known", id="measure"),
+        pytest.param({"norm": "max"}, ValueError, "norm='max' is not known", id="norm"),
+        pytest.param({"null": "knockoff"}, ValueError, "null='knockoff' is not known", id="null"),
+        pytest.param(
+            {"method": "deep_lift", "baseline": "median"}, ValueError, "baseline='median' is not", id="baseline"
+        ),
+        pytest.param({"method": "gradient_shap", "n_steps": 0}, ValueError, "n_steps=0 is no number", id="steps"),
+        pytest.param({"within": "batch"}, KeyError, "within='batch' is not in adata.obs", id="within"),
+        pytest.param({"groups": 0}, ValueError, "groups=0 describes no groups", id="no-groups"),
+        pytest.param({"groups": 1.5}, ValueError, "groups=1.5 describes no groups", id="correlation-above-one"),
+        pytest.param({"groups": 0.9, "null": "shadow"}, ValueError, "not in groups", id="groups-and-null"),
+        pytest.param({"groups": {"a": ["nothing"]}}, ValueError, "holds no gene that the classifier", id="no-gene"),
+        pytest.param({"groups": {"a": "gene1"}}, TypeError, "is the string 'gene1'", id="a-string"),
+        pytest.param(
+            {"groups": {"a": ["gene1", "gene2"], "b": ["gene2"]}},
+            ValueError,
+            "'gene2' is in the groups 'a' and 'b'",
+            id="twice",
+        ),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_written(
@@ -272,3 +303,199 @@ def test_an_embedding_has_no_genes(small_adata: AnnData, method: str) -> None:
     cc.tl.train(small_adata, "cell_type", use_rep="X_low", network=cc.nn.Linear(), fit=FIT)
     with pytest.raises(ValueError, match="trained on the embedding 'X_low', so there are no genes"):
         cc.tl.importance(small_adata, method=method)
+
+
+# -- Measures, groups, strata -----------------------------------------------------------------------------------------
+
+
+def test_accuracy_and_macro_f1(adata: AnnData) -> None:
+    evaluation = cc.tl.evaluate(adata, rows="train")
+    for measure, whole in (("accuracy", evaluation.accuracy), ("macro_f1", evaluation.macro_f1)):
+        cc.tl.importance(adata, measure=measure, rows="train", null=None, key_added=measure)
+        assert adata.uns[measure]["unshuffled"] == pytest.approx(whole)
+        assert adata.uns[measure]["measure"] == measure
+        assert adata.var[measure].abs().max() <= 1
+
+
+def test_groups_are_shuffled_together_and_shared(adata: AnnData) -> None:
+    groups = {"first": PLANTED, "noise": ["gene15", "gene16"], "unread too": ["gene17", "gene25"]}
+    cc.tl.importance(adata, groups=groups, rows="train")
+    importance = adata.var["importance"]
+    assert adata.var["importance_group"].cat.categories.tolist() == list(groups)
+    assert adata.var["importance_group"].value_counts().to_dict() == {"first": 9, "noise": 2, "unread too": 1}
+    assert importance[PLANTED].nunique() == 1
+    record = adata.uns["importance"]
+    assert record["group_sizes"].tolist() == [9, 2, 1]
+    assert record["group_importance"].tolist() == [importance["gene0"], importance["gene15"], importance["gene17"]]
+    cc.tl.importance(adata, rows="train", null=None, key_added="alone")
+    assert importance["gene0"] > 3 * adata.var["alone"].max()
+    assert importance["gene12"] == adata.var["alone"]["gene12"]
+    assert "importance_qvalue" not in adata.var
+
+
+def test_correlated_genes_form_clusters(small_adata: AnnData) -> None:
+    x = small_adata.X.toarray()
+    x[:, 10:13] = x[:, [0]]
+    small_adata.X = x
+    cc.tl.train(small_adata, "cell_type", network=cc.nn.Linear(), fit=FIT, genes="all")
+    cc.tl.importance(small_adata, groups=0.9, rows="train")
+    joined = small_adata.var["importance_group"]
+    assert joined.notna().sum() == 4
+    assert joined[["gene0", "gene10", "gene11", "gene12"]].nunique() == 1
+    cc.tl.importance(small_adata, groups=5, rows="train")
+    assert small_adata.var["importance_group"].nunique() <= 5
+
+
+def test_within_classes_a_gene_tells_nothing_of_the_class(adata: AnnData) -> None:
+    cc.tl.importance(adata, rows="train", null=None)
+    cc.tl.importance(adata, rows="train", null=None, within="cell_type", key_added="within")
+    assert adata.var["within"].max() < 0.2 * adata.var["importance"].max()
+    assert (adata.var.loc[PLANTED, "within"] != 0).any()
+
+
+def test_a_result_without_groups_takes_the_groups_away(adata: AnnData) -> None:
+    cc.tl.importance(adata, groups={"a": PLANTED})
+    cc.tl.importance(adata)
+    assert "importance_group" not in adata.var
+    cc.tl.importance(adata, null=None)
+    assert "importance_qvalue" not in adata.var
+
+
+# -- The null -----------------------------------------------------------------------------------------------------------
+
+
+def cells(seed: int, *, n_planted: int, shuffled: bool = False) -> AnnData:
+    """Draw 240 cells × 150 genes of counts, of which some tell three classes apart, if the labels are not shuffled."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, 240)
+    rates = np.tile(rng.gamma(2, 0.5, 150), (240, 1))
+    for gene in range(n_planted):
+        rates[y == gene % 3, gene] *= 5
+    counts = csr_matrix(rng.poisson(rates).astype(np.float32))
+    y = rng.permutation(y) if shuffled else y
+    obs = pd.DataFrame({"kind": pd.Categorical(np.array(["a", "b", "c"])[y])}, index=[f"c{i}" for i in range(240)])
+    return AnnData(counts, obs=obs, var=pd.DataFrame(index=[f"g{j}" for j in range(150)]))
+
+
+LINEAR = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=12, device="cpu")}
+
+
+@pytest.mark.parametrize("method", ["permutation", "weights"])
+@pytest.mark.parametrize("selected", [pytest.param(False, id="all-genes"), pytest.param(True, id="selected-genes")])
+@pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")
+def test_the_null_holds_its_level_on_shuffled_labels(method: str, selected: bool) -> None:
+    passing = []
+    for seed in range(8):
+        adata = cells(seed, n_planted=45, shuffled=True)
+        if selected:
+            cc.pp.split(adata, "kind")
+            cc.pp.gene_scores(adata, "kind")
+            cc.pp.select_genes(adata, 60)
+        cc.tl.train(adata, "kind", genes="auto" if selected else "all", **LINEAR)
+        cc.tl.importance(adata, method=method)
+        passing.append(int((adata.var["importance_qvalue"] <= 0.05).sum()))
+        assert adata.uns["importance"]["n_passing"] == passing[-1]
+    assert sum(n > 0 for n in passing) <= 1
+
+
+def test_planted_genes_pass_and_few_others_do() -> None:
+    adata = cells(0, n_planted=45)
+    cc.tl.train(adata, "kind", genes="all", **LINEAR)
+    cc.tl.importance(adata, method="weights")
+    passing = adata.var["importance_qvalue"] <= 0.05
+    assert passing[:45].sum() >= 40
+    assert passing[45:].sum() <= 3
+    assert adata.uns["importance"]["n_shadows"] == 150
+
+
+def test_shadows_must_win_their_places() -> None:
+    adata = cells(1, n_planted=45)
+    cc.pp.split(adata, "kind")
+    cc.pp.gene_scores(adata, "kind")
+    cc.pp.select_genes(adata, 40)
+    cc.tl.train(adata, "kind", **LINEAR)
+    cc.tl.importance(adata)
+    assert adata.uns["importance"]["n_shadows"] == 0  # none tells as much as the last of 40 planted genes
+    unread = ~adata.var["selected"]
+    assert (adata.var.loc[unread, "importance_qvalue"] == 1).all()
+
+
+def test_the_null_needs_the_training_rows(adata: AnnData) -> None:
+    query = adata[adata.obs["split"] == "test"].copy()
+    cc.tl.importance(query)
+    assert "importance_qvalue" not in query.var
+    with pytest.raises(ValueError, match=r"The classifier learnt from \d+ rows; adata does not seem to hold them"):
+        cc.tl.importance(query, null="shadow")
+
+
+def test_the_null_is_the_same_for_the_same_seed(adata: AnnData) -> None:
+    one, same, other = (cc.tl.importance(adata, rng=rng, copy=True).var["importance_qvalue"] for rng in (0, 0, 5))
+    assert one.to_numpy().tobytes() == same.to_numpy().tobytes()
+    assert one.between(0, 1).all()
+    assert (one != other).any()
+
+
+# -- Weights and gradients ----------------------------------------------------------------------------------------------
+
+
+def test_paths_have_a_sign_for_each_class(adata: AnnData) -> None:
+    cc.tl.importance(adata, method="weights", norm="path")
+    by_class = adata.varm["importance_by_class"]
+    np.testing.assert_allclose(np.abs(by_class).sum(axis=1), adata.var["importance"], rtol=1e-12)
+    for number in range(3):
+        own = adata.var_names.isin([f"gene{j}" for j in range(number * 3, number * 3 + 3)])
+        assert by_class[own].mean(axis=0).argmax() == number
+        assert (by_class[own, number] > 0).all()
+
+
+@pytest.mark.parametrize("method", GRADIENTS)
+@pytest.mark.parametrize("baseline", ["mean", "zeros", "class"])
+def test_gradients(adata: AnnData, method: str, baseline: str) -> None:
+    before = keys(adata)
+    cc.tl.importance(adata, method=method, baseline=baseline, rows="train")
+    after = keys(adata)
+    found = {(slot, key) for slot in after for key in after[slot] - before[slot]}
+    assert found == set(WRITTEN) - {WRITTEN[2]}
+    importance, record = adata.var["importance"], adata.uns["importance"]
+    sizes = (adata.obs["split"] == "train") @ pd.get_dummies(adata.obs["cell_type"]).astype(float)
+    mean = adata.varm["importance_by_class"] @ sizes / sizes.sum()
+    np.testing.assert_allclose(mean, importance, atol=1e-12)
+    assert record["baseline"] == baseline
+    assert 0 <= record["completeness_gap"] < 0.3
+    assert (importance[20:] == 0).all()
+    assert adata.var["importance_se"].notna().all()
+    assert set(importance.nlargest(9).index) == set(PLANTED)
+
+
+def test_gradients_equal_the_attributions_of_all_rows_at_once(adata: AnnData) -> None:
+    clf = carried(adata)
+    cc.tl.importance(adata, method="deep_lift", baseline="zeros", rows=np.ones(120, bool))
+    counts = adata.X.toarray()
+    columns = adata.var_names.get_indexer(clf.genes)
+    values = np.log1p(counts[:, columns] / counts.sum(axis=1, keepdims=True) * 1e4).astype(np.float32)
+    y = pd.Index(clf.classes).get_indexer(adata.obs["cell_type"].astype(str))
+    baseline = clf.inputs(np.zeros((1, len(columns)), dtype=np.float32))
+    found = attributions(
+        clf.network, clf.inputs(values), y, [baseline] * 3, method="deep_lift", temperature=clf.temperature
+    ).values
+    np.testing.assert_allclose(adata.var["importance"].to_numpy()[columns], np.abs(found).mean(axis=0), atol=1e-6)
+    error = np.abs(found).std(axis=0, ddof=1) / np.sqrt(120)
+    np.testing.assert_allclose(adata.var["importance_se"].to_numpy()[columns], error, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["permutation", "weights", *GRADIENTS])
+def test_every_method_finds_the_planted_genes(method: str) -> None:
+    adata = cells(3, n_planted=30)
+    cc.tl.train(adata, "kind", genes="all", fit=cc.Fit(epochs=20, device="cpu"), network=cc.nn.MLP(hidden=(16,)))
+    cc.tl.importance(adata, method=method, **({} if method == "weights" else {"rows": "train"}))
+    first = set(adata.var["importance"].nlargest(30).index)
+    assert len(first & {f"g{j}" for j in range(30)}) >= 27
+
+
+@pytest.mark.parametrize("method", ["permutation", "weights", *GRADIENTS])
+def test_the_order_of_the_genes_in_the_data_does_not_matter(adata: AnnData, method: str) -> None:
+    options = {"method": method} | ({"null": None} if method in {"permutation", "weights"} else {})
+    cc.tl.importance(adata, **options)
+    turned = adata[:, ::-1].copy()
+    cc.tl.importance(turned, **options, key_added="again")
+    np.testing.assert_allclose(turned.var["again"], turned.var["importance"], rtol=0, atol=1e-7)

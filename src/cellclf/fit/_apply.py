@@ -19,16 +19,16 @@ BLOCK = 4096
 
 def logits(network: Network, x: np.ndarray, device: torch.device) -> np.ndarray:
     """Return the logits of rows `x` (n_cells, n_genes), float64 so that calibration is exact."""
-    return _apply(network, network, x, device).astype(np.float64)
+    return apply(network, network, x, device).astype(np.float64)
 
 
 def embedding(network: Network, x: np.ndarray, device: torch.device) -> np.ndarray:
     """Return what the network's last layer sees of rows `x` (n_cells, n_genes)."""
-    return _apply(network, network.embed, x, device)
+    return apply(network, network.embed, x, device)
 
 
 @torch.no_grad()
-def _apply(network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray, device: torch.device) -> np.ndarray:
+def apply(network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray, device: torch.device) -> np.ndarray:
     """Apply a function of the network, in evaluation mode, where the network lies."""
     network.to(device).eval()
     parts = [function(torch.from_numpy(x[i : i + BLOCK]).to(device)).cpu() for i in range(0, len(x), BLOCK)]

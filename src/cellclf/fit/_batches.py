@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from cellclf.fit._balance import balanced_order
+
 
 def n_batches(n_rows: int, batch_size: int | None) -> int:
     """Return the steps in an epoch; a row left over joins another batch, since batch normalisation cannot digest one alone."""
@@ -16,7 +18,10 @@ def n_batches(n_rows: int, batch_size: int | None) -> int:
     )
 
 
-def batches(n_rows: int, batch_size: int | None, *, seed: int, epoch: int) -> list[np.ndarray]:
-    """Shuffle the rows and cut them into batches that differ by one row at most."""
-    order = np.random.default_rng([seed, epoch]).permutation(n_rows)
+def batches(
+    n_rows: int, batch_size: int | None, *, seed: int, epoch: int, balanced: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Shuffle the rows, or draw them by class (`balanced`: the class of each), and cut them into batches of even size."""
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(n_rows) if balanced is None else balanced_order(balanced, random)
     return np.array_split(order, n_batches(n_rows, batch_size))

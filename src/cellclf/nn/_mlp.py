@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from torch import nn
 
+from cellclf.nn import _settings
+from cellclf.nn._layers import (
+    ACTIVATIONS,
+    INITIALISATIONS,
+    NORMS,
+    Activation,
+    Initialisation,
+    Norm,
+    between,
+    initialise,
+)
 from cellclf.nn._network import MemberLinear, Network, loss_of_members, mean_of_members
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
 @dataclass(frozen=True)
@@ -27,46 +36,44 @@ class MLP:
     activation
         Function applied in each hidden layer.
     dropout
-        Share of hidden units switched off in each training step, 0 ≤ dropout < 1.
+        Share of hidden units switched off in each training step, 0 ≤ dropout < 1; one number, or one per hidden layer.
     batch_norm
-        Where each hidden layer is normalised over the batch: ``"before"`` or ``"after"`` its activation, or not (`None`).
+        Where a hidden layer is normalised over the batch: ``"before"`` or ``"after"`` its activation, or not (`None`);
+        one choice, or one per hidden layer.
     skip
         Add a linear map from the genes to the classes. It starts at zero, and lets the hidden layers learn only
         what a linear network cannot: a help on small data.
+    initialisation
+        How weights are drawn: ``"default"`` as :class:`torch.nn.Linear` does; otherwise by the named rule of
+        :mod:`torch.nn.init`, with biases at zero.
 
     Raises
     ------
     ValueError
-        A width below 1, a dropout outside [0, 1) or an unknown name.
+        A width below 1, a dropout outside [0, 1), an unknown name, or a list that has not one entry per hidden layer.
 
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.nn.MLP(hidden=(512, 128)).hidden
+    >>> cc.nn.MLP(hidden=(512, 128), dropout=(0.5, 0.2)).hidden
     (512, 128)
     """
 
     hidden: Sequence[int] = (256,)
-    activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
-    dropout: float = 0.6
-    batch_norm: Literal["before", "after"] | None = "before"
+    activation: Activation = "relu"
+    dropout: float | Sequence[float] = 0.6
+    batch_norm: Norm | Sequence[Norm | None] | None = "before"
     skip: bool = True
+    initialisation: Initialisation = "default"
 
     def __post_init__(self) -> None:
         """Check the values; lists (as read from JSON) become tuples."""
-        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
-        if not self.hidden or min(self.hidden) < 1:
-            msg = f"hidden={self.hidden}: give at least one layer, each with one unit or more (or use cc.nn.Linear())."
-            raise ValueError(msg)
-        if not 0 <= self.dropout < 1:
-            msg = f"dropout={self.dropout} is not a share. Give 0 ≤ dropout < 1."
-            raise ValueError(msg)
-        if self.activation not in ACTIVATIONS:
-            msg = f"activation={self.activation!r} is not known. Choose one of {', '.join(map(repr, ACTIVATIONS))}."
-            raise ValueError(msg)
-        if self.batch_norm not in {"before", "after", None}:
-            msg = f"batch_norm={self.batch_norm!r} is not known. Choose 'before', 'after' or None."
-            raise ValueError(msg)
+        hidden = _settings.widths("hidden", self.hidden)
+        object.__setattr__(self, "hidden", hidden)
+        object.__setattr__(self, "dropout", _settings.shares("dropout", self.dropout, len(hidden)))
+        object.__setattr__(self, "batch_norm", _settings.choices("batch_norm", self.batch_norm, NORMS, len(hidden)))
+        _settings.choice("activation", self.activation, ACTIVATIONS)
+        _settings.choice("initialisation", self.initialisation, INITIALISATIONS)
 
     def build(self, n_genes: int, n_classes: int, *, members: int = 1) -> Network:
         """Make the module with random weights, drawn from torch's current generator.
@@ -101,10 +108,17 @@ class MLPNetwork(Network):
         if n_skip:
             nn.init.zeros_(self.first_linear.weight[-n_skip:])
             nn.init.zeros_(self.first_linear.bias[-n_skip:])
-        self.activations = nn.ModuleList(_activation(description, members, width) for width in widths)
+        dropouts = _settings.spread(description.dropout, len(widths))
+        norms = _settings.spread(description.batch_norm, len(widths))
+        self.n_normalised = members * widths[0] if norms[0] == "before" else 0
+        self.activations = nn.ModuleList(
+            between(description.activation, norm, dropout, members * width)
+            for norm, dropout, width in zip(norms, dropouts, widths, strict=True)
+        )
         self.linears = nn.ModuleList(
             MemberLinear(members, before, after) for before, after in zip(widths, [*widths[1:], n_classes], strict=True)
         )
+        initialise(description.initialisation, self, members=members, n_skip=n_skip)
 
     def _split(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Part what enters the hidden layers from the linear skip."""
@@ -136,11 +150,3 @@ class MLPNetwork(Network):
         """Average the members' cross-entropies."""
         logits = self.member_logits(self.first_linear(x))
         return loss_of_members(logits, y, weight=weight, label_smoothing=label_smoothing)
-
-
-def _activation(description: MLP, members: int, width: int) -> nn.Sequential:
-    """Make what stands between two linear layers: normalisation, activation, dropout."""
-    activation = ACTIVATIONS[description.activation]()
-    norm = nn.BatchNorm1d(members * width) if description.batch_norm else None
-    steps = {"before": [norm, activation], "after": [activation, norm], None: [activation]}[description.batch_norm]
-    return nn.Sequential(*[step for step in steps if step is not None], nn.Dropout(description.dropout))

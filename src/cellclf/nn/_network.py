@@ -14,21 +14,42 @@ if TYPE_CHECKING:
 
 
 class Network(nn.Module, ABC):
-    """A classifier of cells: (n_cells, n_genes) → (n_cells, n_classes) logits.
+    """The base of every network: a map from cells (n_cells × n_genes) to logits (n_cells × n_classes).
 
-    Modules are final: nobody inherits from the module behind `MLP`. `first_linear` is the only affine map of the genes
-    (rows of a linear skip, and of further members, stacked below), or None for a network that has none.
+    The networks of this package are final: nobody inherits from the module behind :class:`cellclf.nn.MLP`. Your own
+    module inherits from this class and defines `embed`, and one of two:
+
+    - `first_linear`, a :class:`torch.nn.Linear` that is the only map of the genes (the rows of a linear skip stacked
+      below), and `after_first`, everything behind it. Importances are then fast, and weights can be read.
+    - `forward`, for a network that does not begin with a linear layer. `first_linear` stays `None`.
+
+    See Also
+    --------
+    cellclf.nn.register : make a description known, so that models can be saved and loaded.
+
+    Examples
+    --------
+    >>> import cellclf as cc
+    >>> isinstance(cc.nn.MLP().build(10, 3), cc.nn.Network)
+    True
     """
 
     first_linear: nn.Linear | None
+    n_normalised: int = 0  # first rows of `first_linear` that enter a batch normalisation: their length means nothing
+    reconstructs: bool = False  # whether `loss` also takes `target`, the inputs before any of them was dropped
 
-    @abstractmethod
-    def after_first(self, hidden: Tensor) -> Tensor:
-        """Map what `first_linear` gives, (n_cells, n_hidden), to logits (n_cells, n_classes)."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_linear = None
 
     @abstractmethod
     def embed(self, x: Tensor) -> Tensor:
         """Map cells to what the last layer sees, (n_cells, n_embedding)."""
+
+    def after_first(self, hidden: Tensor) -> Tensor:
+        """Map what `first_linear` gives, (n_cells, n_hidden), to logits (n_cells, n_classes)."""
+        msg = f"{type(self).__name__} has no layers after a first linear one. Call the network itself."
+        raise TypeError(msg)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map cells to logits (n_cells, n_classes)."""
@@ -40,6 +61,11 @@ class Network(nn.Module, ABC):
     def loss(self, x: Tensor, y: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
         """Return the cross-entropy of cells `x` with classes `y`, weighted by class."""
         return functional.cross_entropy(self(x), y, weight=weight, label_smoothing=label_smoothing)
+
+    def row_losses(self, x: Tensor) -> Tensor:
+        """Return the loss of each cell (n_cells) by which a network without classes is judged."""
+        msg = f"{type(self).__name__} is trained without a label, but defines no `row_losses` to judge it by."
+        raise TypeError(msg)
 
 
 def mean_of_members(logits: Tensor) -> Tensor:

@@ -29,11 +29,8 @@ def given_columns(
     if use_rep is not None and not (isinstance(genes, str) and genes in {"auto", "all"}):
         msg = f"genes={genes!r} cannot be chosen from the embedding use_rep={use_rep!r}. Leave one of the two out."
         raise ValueError(msg)
-    if start is not None:
-        if not (isinstance(genes, str) and genes == "auto"):
-            msg = "Both genes= and start= are given; training goes on with the genes of start. Leave genes out."
-            raise ValueError(msg)
-        return _positions(names, start.genes)
+    if start is not None and isinstance(genes, str) and genes == "auto":
+        return _positions(names, start.genes, whose="start's ")
     if use_rep is not None or (isinstance(genes, str) and genes == "all"):
         return np.arange(len(names))
     if not isinstance(genes, str):
@@ -51,7 +48,7 @@ def given_columns(
     return np.flatnonzero(chosen.to_numpy(dtype=bool))
 
 
-def _positions(names: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _positions(names: np.ndarray, wanted: np.ndarray, *, whose: str = "") -> np.ndarray:
     """Find the columns of the wanted genes, all of which must be there, once."""
     if len(wanted) == 0:
         msg = "genes is empty. Name some, or pass genes='all'."
@@ -62,7 +59,9 @@ def _positions(names: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     columns = pd.Index(names).get_indexer(pd.Index(wanted))
     if (columns < 0).any():
         absent = wanted[columns < 0]
-        msg = f"{len(absent)} of the {len(wanted)} genes are not in adata.var_names: {_slots.listing(absent, 5)}."
+        msg = f"{len(absent)} of {whose or 'the '}{len(wanted)} genes are not in adata.var_names: {_slots.listing(absent, 5)}."
+        if whose:
+            msg += " Name those to go on with, e.g. genes='all'; weights of shared genes are taken over."
         raise KeyError(msg)
     return columns
 

@@ -85,15 +85,16 @@ def find_genes(adata: AnnData, classifier: Classifier, gene_symbols: str | None)
     share = norms[~missing].sum() / norms.sum() if norms.sum() > 0 else (~missing).mean()
     n, total = int(missing.sum()), len(columns)
     absent = _slots.listing(classifier.genes[missing], 3)
+    weight = "input weight" if classifier.network.first_linear is None else "first-layer weight"
     if share < LEAST_WEIGHT:
         msg = (
-            f"Only {total - n} of the classifier's {total} genes are in adata; they carry {share:.0%} of its first-layer "
-            f"weight, too little to predict from (missing: {absent}; adata has, for example: "
+            f"Only {total - n} of the classifier's {total} genes are in adata; they carry {share:.0%} of its {weight}"
+            f", too little to predict from (missing: {absent}; adata has, for example: "
             f"{_slots.listing(adata.var_names[:3])}). Name the column of adata.var with matching names by `gene_symbols=`."
         )
         raise ValueError(msg)
     msg = f"{n} of the classifier's {total} genes are not in adata ({absent}); the training mean stands in for each."
-    _slots.warn(f"{msg} Those present carry {share:.0%} of the first-layer weight.")
+    _slots.warn(f"{msg} Those present carry {share:.0%} of the {weight}.")
     return columns
 
 
@@ -123,6 +124,7 @@ def _check(values: np.ndarray, present: np.ndarray, classifier: Classifier) -> N
 
 def truth(adata: AnnData, classifier: Classifier, label: str | None) -> tuple[str, np.ndarray]:
     """Return the label's name and each cell's class as the classifier counts them (-1: none, or one it never saw)."""
+    classifier.check_classes()
     trained_on = classifier.facts["label"]
     if label is None and trained_on in adata.obs:
         label = trained_on

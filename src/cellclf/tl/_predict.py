@@ -29,9 +29,13 @@ def predict(
 ) -> AnnData | None:
     """Predict the class of every cell, with its probability and an embedding.
 
-    Genes are matched by name, in any order. A gene that `adata` lacks takes its mean over the training cells, and a
-    warning counts them; when the genes present carry less than half of the model's first-layer weight, nothing is
-    predicted. Version suffixes of Ensembl identifiers are ignored where that stays unique.
+    Genes are matched by name, in any order, and put into the order of the model. A gene that `adata` lacks takes its
+    mean over the training cells, and a warning counts them; when the genes present carry less than half of the model's
+    first-layer weight (of the genes' own weights where it has no such layer), nothing is predicted. Version suffixes of
+    Ensembl identifiers are ignored where that stays unique.
+
+    A network that was trained without a label (:class:`cellclf.nn.Autoencoder` with `head=False`) gives the embedding
+    and nothing else.
 
     Parameters
     ----------
@@ -51,7 +55,8 @@ def predict(
 
     Returns
     -------
-    `None`, or the changed copy if `copy=True`. Sets the following fields:
+    `None`, or the changed copy if `copy=True`. Sets the following fields, of which a network without classes sets only
+    the embedding and the record:
 
     `adata.obs['cellclf']` : :class:`pandas.Series` (n_obs, category)
         The most probable class; the categories are all classes of the classifier.
@@ -63,7 +68,7 @@ def predict(
     `adata.obsm['cellclf_proba']` : :class:`numpy.ndarray` (n_obs × n_classes, float32)
         Probability of each class, in the order of `classes` in the record; rows sum to 1.
     `adata.obsm['X_cellclf']` : :class:`numpy.ndarray` (n_obs × n_embedding, float32)
-        What the network's last layer sees.
+        What the network's last layer sees; of an autoencoder the latent layer.
     `adata.uns['cellclf_predict']` : dict
         Record of the call, with `classes`.
     `adata.uns['cellclf_colors']` : :class:`numpy.ndarray` (n_classes, str)
@@ -89,13 +94,7 @@ def predict(
     model = resolve(adata, classifier, key_added)
     adata = adata.copy() if copy else adata
     arrays = _predictions(adata, model, layer, gene_symbols)
-    proba = arrays["proba"]
-    best = proba.argmax(axis=1)
-    columns = {
-        key_added: pd.Categorical.from_codes(best, categories=pd.Index(model.classes)),
-        f"{key_added}_confidence": proba[np.arange(len(proba)), best],
-        f"{key_added}_unknown_score": arrays["novelty"],
-    }
+    columns = _columns(arrays, model, key_added) if len(model.classes) else {}
     record = _slots.record(
         "tl.predict",
         {"layer": layer, "gene_symbols": gene_symbols, "key_added": key_added},
@@ -105,9 +104,22 @@ def predict(
     uns: dict[str, Any] = {f"{key_added}_predict": record}
     if colors := model.facts.get("colors"):
         uns[f"{key_added}_colors"] = np.array(colors, dtype=object)
-    obsm = {f"{key_added}_proba": proba, f"X_{key_added}": arrays["embedding"]}
+    obsm = {f"X_{key_added}": arrays["embedding"]}
+    if len(model.classes):
+        obsm[f"{key_added}_proba"] = arrays["proba"]
     _slots.write(adata, {"obs": columns, "obsm": obsm, "uns": uns})
     return adata if copy else None
+
+
+def _columns(arrays: dict[str, np.ndarray], model: Classifier, key: str) -> dict[str, Any]:
+    """Make the columns of `obs`: class, confidence and strangeness of each cell."""
+    proba = arrays["proba"]
+    best = proba.argmax(axis=1)
+    return {
+        key: pd.Categorical.from_codes(best, categories=pd.Index(model.classes)),
+        f"{key}_confidence": proba[np.arange(len(proba)), best],
+        f"{key}_unknown_score": arrays["novelty"],
+    }
 
 
 def _predictions(

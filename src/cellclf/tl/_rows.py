@@ -30,9 +30,11 @@ class LearningRows(NamedTuple):
 
 
 def plan(
-    adata: AnnData, found: _slots.Labels, split: str | None, fit: Fit, seed: int
+    adata: AnnData, found: _slots.Labels | None, split: str | None, fit: Fit, seed: int
 ) -> tuple[LearningRows, dict[str, dict[str, Any]]]:
-    """Decide which rows train and which validate, making the split that is missing."""
+    """Decide which rows train and which validate, making the split that is missing; `found` None: there is no label."""
+    if found is None:
+        return _without_label(adata, split, fit, seed), {}
     slots: dict[str, dict[str, Any]] = {}
     masks = _slots.split_rows(adata, split)
     if masks is None and split is not None:
@@ -46,6 +48,24 @@ def plan(
     valid = np.zeros_like(known) if masks is None else known & masks["valid"]
     if valid.any():
         return LearningRows(found, train, valid, refit=False), slots
+    return _taken_out(found, train, fit, seed), slots
+
+
+def _without_label(adata: AnnData, split: str | None, fit: Fit, seed: int) -> LearningRows:
+    """Decide the same where no class matters: all rows are alike, and no split is written."""
+    masks = _slots.split_rows(adata, split)
+    train = np.ones(adata.n_obs, dtype=bool) if masks is None else masks["train"]
+    if not train.any():
+        msg = f"adata has {adata.n_obs} cells, none to train on."
+        raise ValueError(msg)
+    everything = _slots.Labels("", np.zeros(adata.n_obs, dtype=np.int64), np.array([], dtype=object))
+    if masks is not None and masks["valid"].any():
+        return LearningRows(everything, train, masks["valid"], refit=False)
+    return _taken_out(everything, train, fit, seed)
+
+
+def _taken_out(found: _slots.Labels, train: np.ndarray, fit: Fit, seed: int) -> LearningRows:
+    """Take validation rows out of the training rows of each class."""
     shares = (1 - fit.valid_fraction, fit.valid_fraction, 0.0)
     codes = _split.assign_rows(np.where(train, found.codes, -1), fractions=shares, rng=seed)
-    return LearningRows(found, codes == 0, codes == 1, refit=fit.refit and bool((codes == 1).any())), slots
+    return LearningRows(found, codes == 0, codes == 1, refit=fit.refit and bool((codes == 1).any()))

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from cellclf import _slots
-from cellclf.fit import Fit
 from cellclf.nn import MLP
 from cellclf.nn._registry import to_header
+from cellclf.tl import _start
+from cellclf.tl._attempt import Problem
 from cellclf.tl._genes import columns_for, given_columns, select
-from cellclf.tl._learn import Problem, learn
+from cellclf.tl._learn import learn
 from cellclf.tl._rows import plan
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
     from cellclf._types import Matrix, Rng
+    from cellclf.fit import Fit
     from cellclf.nn._registry import Description
 
 
@@ -37,6 +41,7 @@ def train(
     use_rep: str | None = None,
     split: str | None = "split",
     start: Classifier | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     store: bool = True,
     rng: Rng = 0,
     key_added: str = "cellclf",
@@ -55,7 +60,8 @@ def train(
         Annotated data, cells in rows. X is not changed.
     label
         Column of `adata.obs` with the class of each cell; cells without one are left out. `None`: the one recorded
-        on this AnnData, else the only column that can be a label.
+        on this AnnData, else the only column that can be a label. A network that needs none, such as
+        ``cc.nn.Autoencoder(head=False)``, takes none, and learns from all cells that are not marked valid or test.
     network
         What to train, such as :class:`cellclf.nn.MLP` (default) or :class:`cellclf.nn.Linear`.
     fit
@@ -71,7 +77,13 @@ def train(
         Column of `adata.obs` with train / valid / test. If ``"split"`` is not there, it is made (80 / 10 / 10 %).
         `None`: all labelled rows are training rows.
     start
-        A classifier whose weights to start from; same network, genes and classes. Its preprocessing is kept.
+        A classifier whose weights to start from. Weights of the genes and classes that both have are taken over by name,
+        those of new ones are fresh; classes that the training rows lack are dropped. `genes="auto"` goes on with its
+        genes. Its preprocessing of known genes is kept, since its weights were learnt for that; for new genes it is learnt
+        here. With `fit=None`, `members` and the settings of the preprocessing are those of the start.
+    checkpoint
+        Folder for files from which to go on: the same call with the same folder takes up a training that was
+        killed at the very step, and ends with the same bits. They are written after each epoch, and every minute within.
     store
         Keep the model in `adata.uns`, so that an h5ad carries its classifier.
     rng
@@ -87,7 +99,7 @@ def train(
         Record of the call, `classes`, `history` (one array per column, one entry per epoch) and, with `store=True`,
         `model`: the classifier as safetensors bytes (uint8).
     `adata.uns['cellclf_label']` : str
-        The label, for later calls.
+        The label, for later calls, where there is one.
     `adata.obs['split']`, `adata.uns['split']`
         As :func:`cellclf.pp.split` writes them, where they were missing and `split="split"`.
     `adata.var['mi']`, `adata.var['mi_corrected']`, `adata.var['mi_pvalue']`, `adata.var['mi_qvalue']`, \
@@ -101,9 +113,16 @@ def train(
     KeyError
         `label`, `layer`, `use_rep`, `split` or a gene is not in `adata` (the message lists what is).
     ValueError
-        Fewer than two classes among the training rows, duplicate gene names, NaN or infinite values.
+        Fewer than two classes among the training rows, duplicate gene names, NaN or infinite values, a device that is not
+        there, a start that does not fit, or a checkpoint of another training.
     FloatingPointError
         The loss became NaN or infinite.
+
+    Warns
+    -----
+    UserWarning
+        The network is no better than guessing; a batch did not fit the memory of the device; a checkpoint could not be
+        written.
 
     See Also
     --------
@@ -118,39 +137,79 @@ def train(
     >>> clf
     Classifier(description=MLP(...
     """
-    fit, network = fit or Fit(), network or (MLP() if start is None else start.description)
+    fit, network = _start.settings(fit, start), network or (MLP() if start is None else start.description)
     to_header(network)  # an unknown network is refused before any work
+    found = _labels(adata, label, network, fit)
+    folder = _folder(checkpoint)
     x = _slots.matrix(adata, layer=layer, use_rep=use_rep)
     if use_rep is None:
         _slots.warn_if_scaled(adata, layer)
     names = _feature_names(adata, x, use_rep)
     seed = int(np.random.default_rng(rng).integers(2**62))
-    rows, slots = plan(adata, _slots.labels(adata, label), split, fit, seed)
-    if start is not None:
-        _check_start(start, network, rows.found.classes, fit)
+    rows, slots = plan(adata, found, split, fit, seed)
     columns = given_columns(adata, names, genes, use_rep, start)
-    ours = columns is None
-    if columns is None:
+    ours = columns is None and found is not None
+    if columns is None and found is not None:
+        _check_order(network, genes)
         columns, selection = select(x, rows)
         slots = _slots.merge(slots, selection)
+    columns = np.arange(len(names)) if columns is None else columns
+    if start is not None:
+        _start.check(start, network, names[columns], fit)
     chosen = partial(columns_for, x, rows, columns, ours)
-    problem = Problem(x, names, rows, chosen, description=network, options=fit, seed=seed, start=start)
-    name, classes = rows.found.name, rows.found.classes
-    facts = {"label": name, "layer": layer, "use_rep": use_rep, "colors": _colors(adata, name, classes)}
+    problem = Problem(x, names, rows, chosen, network, fit, seed, start, folder)
+    name, classes = rows.found.name or None, rows.found.classes
+    facts = {"label": name, "layer": layer, "use_rep": use_rep, "colors": name and _colors(adata, name, classes)}
     classifier = learn(problem, facts)
     call = {"label": label, "network": network, "fit": fit, "genes": genes, "layer": layer, "use_rep": use_rep}
     record = _slots.record(
         "tl.train",
         call | {"split": split, "start": start, "store": store, "rng": rng, "key_added": key_added},
         classes=classes,
-        label=name,
+        label=name or "",
         history=dict(classifier.epochs),
         best_epoch=classifier.facts["best_epoch"],
     )
     if store:
         record["model"] = np.frombuffer(classifier.to_bytes(), dtype=np.uint8).copy()
-    _slots.write(adata, _slots.merge(slots, {"uns": {key_added: record, _slots.LABEL_KEY: name}}))
+    written = {key_added: record} | ({_slots.LABEL_KEY: name} if name else {})
+    _slots.write(adata, _slots.merge(slots, {"uns": written}))
     return classifier
+
+
+def _labels(adata: AnnData, label: str | None, network: Description, fit: Fit) -> _slots.Labels | None:
+    """Return the class of each cell, or None where the network needs none."""
+    if getattr(network, "needs_label", True):
+        return _slots.labels(adata, label)
+    if label is not None:
+        msg = f"label={label!r} is given, but {network} learns without a label. Leave label out, or give the network a head."
+        raise ValueError(msg)
+    if fit.sampling == "balanced":
+        msg = "Fit(sampling='balanced') draws cells by class, but the network learns without a label. Leave it out."
+        raise ValueError(msg)
+    return None
+
+
+def _folder(checkpoint: str | os.PathLike[str] | None) -> Path | None:
+    """Make the folder of the checkpoints."""
+    if checkpoint is None:
+        return None
+    folder = Path(checkpoint)
+    if folder.exists() and not folder.is_dir():
+        msg = f"checkpoint={str(folder)!r} is a file. Give the name of a folder."
+        raise ValueError(msg)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _check_order(network: Description, genes: str | Sequence[str]) -> None:
+    """Refuse to choose genes for a network that reads them in an order: the choice would tear neighbours apart."""
+    if getattr(network, "ordered", False):
+        msg = (
+            f"{type(network).__name__} reads genes in their order, which genes={genes!r} does not keep. Give genes='all', "
+            "a list in the order that is meant, or a boolean column of adata.var."
+        )
+        raise ValueError(msg)
 
 
 def _feature_names(adata: AnnData, x: Matrix, use_rep: str | None) -> np.ndarray:
@@ -158,22 +217,6 @@ def _feature_names(adata: AnnData, x: Matrix, use_rep: str | None) -> np.ndarray
     if use_rep is None:
         return _slots.unique_genes(adata)
     return np.array([f"{use_rep}_{i}" for i in range(x.shape[1])], dtype=object)
-
-
-def _check_start(start: Classifier, network: Description, classes: np.ndarray, fit: Fit) -> None:
-    """Refuse a start whose weights do not fit."""
-    if network != start.description or fit.members != start.options.members:
-        msg = (
-            f"start has the network {start.description} × {start.options.members}; asked for is {network} × {fit.members}. "
-            "Leave network= out, and give the same Fit(members=…)."
-        )
-        raise ValueError(msg)
-    if list(start.classes) != list(classes):
-        msg = (
-            f"start knows the classes {_slots.listing(start.classes)}; the training rows have {_slots.listing(classes)}. "
-            "Give rows with the same classes in the same order."
-        )
-        raise ValueError(msg)
 
 
 def _colors(adata: AnnData, label: str, classes: np.ndarray) -> list[str] | None:

@@ -1,0 +1,15 @@
+"""What a network learns from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Rows(NamedTuple):
+    """Preprocessed cells: `x` (n_cells, n_genes) float32 and their classes `y` (n_cells)."""
+
+    x: np.ndarray
+    y: np.ndarray

@@ -1,0 +1,61 @@
+"""A training to be done, and one that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellclf.fit._chance import seed_of
+from cellclf.nn._registry import build
+
+if TYPE_CHECKING:
+    from cellclf.fit._options import Fit
+    from cellclf.fit._rows import Rows
+    from cellclf.nn._network import Network
+    from cellclf.nn._registry import Description
+
+Initial = Mapping[str, Tensor] | Callable[["Network"], Mapping[str, Tensor]] | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learnt from which rows, and how."""
+
+    description: Description
+    rows: Rows
+    valid: Rows | None
+    options: Fit
+    n_classes: int
+    seed: int
+    epochs: int | None
+    initial: Initial
+    title: str
+
+    def build(self) -> Network:
+        """Make the network with its first weights: fresh ones, or given (made of the fresh ones, where a function is)."""
+        network = build(self.description, self.rows.x.shape[1], self.n_classes, self.options.members)
+        if self.initial is not None:
+            network.load_state_dict(self.initial(network) if callable(self.initial) else self.initial)
+        return network
+
+    def first_weights(self) -> dict[str, Tensor]:
+        """Return the first weights, as the training will draw them."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.seed, 0))
+            return self.build().state_dict()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network on the CPU, and how it came to be."""
+
+    network: Network
+    history: dict[str, np.ndarray]
+    best_epoch: int  # counted from 1
+    interrupted: bool
+    batch_size: int | None

@@ -1,0 +1,81 @@
+"""One of the processes that train together: `python -m cellclf.fit._worker FOLDER`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import torch
+
+from cellclf import _tensors
+from cellclf.fit._checkpoint import Checkpoint
+from cellclf.fit._hardware import Together
+from cellclf.fit._loop import run
+from cellclf.fit._options import Fit
+from cellclf.fit._rows import Rows
+from cellclf.fit._task import Task
+from cellclf.nn._registry import from_header
+
+
+def work(folder: Path) -> None:
+    """Read the plan, train, and leave the result in the checkpoint."""
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    options = Fit(**plan["options"])
+    first, _ = _tensors.read(folder / "first.safetensors")
+    task = Task(
+        description=from_header(plan["network"]),
+        rows=_rows(folder, ""),
+        valid=_rows(folder, "valid_") if (folder / "valid_x.npy").exists() else None,
+        options=options,
+        n_classes=plan["n_classes"],
+        seed=plan["seed"],
+        epochs=plan["epochs"],
+        initial={name: torch.from_numpy(np.array(weight)) for name, weight in first.items()},
+        title="",
+    )
+    rank = int(os.environ["RANK"])
+    # within an epoch the generators of the other devices would have to be kept too
+    checkpoint = Checkpoint(Path(plan["checkpoint"]), plan["run"], every=float("inf"), writes=rank == 0)
+    checkpoint.batch_size(options.batch_size)
+    hardware = Together.meet(torch.device(plan["device"]), options.devices, folder / "epochs")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        run(task, hardware, checkpoint)
+    ours = [str(entry.message) for entry in found if "cellclf" in Path(entry.filename).parts]
+    if rank == 0:
+        (folder / "warnings.json").write_text(json.dumps(ours), encoding="utf-8")
+
+
+def _rows(folder: Path, prefix: str) -> Rows:
+    """Open rows without reading them."""
+    return Rows(*(np.load(folder / f"{prefix}{name}.npy", mmap_mode="c") for name in ("x", "y")))
+
+
+def _end_with(parent: int) -> None:
+    """End when the process that started this one is gone, lest two trainings write one checkpoint."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def main() -> None:
+    """Work, and leave a note of what went wrong."""
+    folder = Path(sys.argv[1])
+    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        work(folder)
+    except Exception as error:
+        note = {"type": type(error).__name__, "message": str(error.args[0] if error.args else error)}
+        path = folder / f"error-{os.environ['RANK']}.json"
+        _tensors.write(path, json.dumps(note).encode())
+        raise
+
+
+if __name__ == "__main__":
+    main()

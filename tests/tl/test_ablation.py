@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import cellclf as cc
+
+FIT = cc.Fit(epochs=15, batch_size=32, device="cpu")
+
+
+@pytest.fixture
+def adata(small_adata: AnnData) -> AnnData:
+    """Give cells with a linear classifier of all genes and its importances."""
+    cc.tl.train(small_adata, "cell_type", network=cc.nn.Linear(), fit=FIT, genes="all")
+    cc.tl.importance(small_adata, null=None, rows="train")
+    return small_adata
+
+
+def test_the_ranked_genes_are_missed_and_are_enough(adata: AnnData) -> None:
+    found = cc.tl.ablation(adata, sizes=[9], rows="train", n_repeats=2)
+    table = found.summary.set_index(["mode", "order"])["log_loss"]
+    assert table["remove", "ranked"] > table["remove", "random"] + 0.2
+    assert table["keep", "ranked"] < table["keep", "random"] - 0.2
+    assert table["keep", "ranked"] < table["all", "none"] + 0.2
+    assert len(found.trainings) == 2 * 5
+    assert "remove" in str(found)
+
+
+def test_all_genes_are_the_classifier_trained_again(adata: AnnData) -> None:
+    found = cc.tl.ablation(adata, sizes=[1], rows="test", n_repeats=1).trainings
+    loss = cc.tl.evaluate(adata).log_loss
+    assert found.loc[found["mode"] == "all", "log_loss"].item() == pytest.approx(loss, rel=0.2)
+
+
+def test_genes_that_are_removed_are_not_read(adata: AnnData) -> None:
+    options = {"ranking": "importance", "sizes": [3], "modes": ["remove"], "orders": ["ranked"], "n_repeats": 1}
+    before = cc.tl.ablation(adata, **options).summary
+    gone = adata.var_names.get_indexer(adata.var["importance"].nlargest(3).index)
+    x = adata.X.toarray()
+    x[:, gone] = np.random.default_rng(0).permuted(x[:, gone], axis=1)  # totals stay
+    adata.X = x
+    after = cc.tl.ablation(adata, **options).summary
+    pd.testing.assert_frame_equal(before[before["mode"] == "remove"], after[after["mode"] == "remove"])
+    assert (before["log_loss"] != after["log_loss"]).any()
+
+
+@pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")
+def test_a_network_that_reads_by_position_keeps_its_shape(small_adata: AnnData) -> None:
+    network = cc.nn.CNN1d(channels=(4,), kernels=(3,), pools=(2,), hidden=(8,))
+    cc.tl.train(small_adata, "cell_type", network=network, fit=cc.Fit(epochs=3, device="cpu"), genes="all")
+    cc.tl.importance(small_adata, null=None, n_repeats=1)
+    found = cc.tl.ablation(small_adata, sizes=[9], orders=["ranked"], n_repeats=1).summary
+    assert found["log_loss"].nunique() == 3
+
+
+@pytest.mark.parametrize("file", ["cells.h5ad", "cells.zarr", None], ids=["h5ad", "zarr", "memory"])
+def test_what_is_written_comes_back(adata: AnnData, tmp_path: Path, file: str | None) -> None:
+    found = cc.tl.ablation(adata, sizes=(2, 5), n_repeats=2, orders="random")
+    if file:
+        write, read = ("write_h5ad", anndata.read_h5ad) if file.endswith("h5ad") else ("write_zarr", anndata.read_zarr)
+        getattr(adata, write)(tmp_path / file)
+        adata = read(tmp_path / file)
+    for table in ("trainings", "summary"):
+        pd.testing.assert_frame_equal(cc.get.ablation(adata, table=table), getattr(found, table), check_dtype=False)
+    with pytest.raises(ValueError, match="table='x' is not known"):
+        cc.get.ablation(adata, table="x")
+
+
+def test_same_seed_same_numbers(adata: AnnData) -> None:
+    one, same, other = (cc.tl.ablation(adata, rng=rng, sizes=[5], n_repeats=1).trainings for rng in (1, 1, 2))
+    pd.testing.assert_frame_equal(one, same)
+    assert (one["log_loss"] != other["log_loss"]).any()
+
+
+def test_the_default_sizes(adata: AnnData) -> None:
+    found = cc.tl.ablation(adata, modes="keep", orders="ranked", n_repeats=1).summary
+    assert found.loc[found["mode"] == "keep", "n_genes"].tolist() == [1, 2, 6, 15]
+    assert found["log_loss_sd"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        pytest.param({"ranking": "nothing"}, KeyError, "ranking='nothing' is not in adata.var", id="ranking"),
+        pytest.param({"ranking": "word"}, ValueError, "is no ranking", id="words"),
+        pytest.param({"sizes": [0, 3]}, ValueError, "sizes holds 0", id="none"),
+        pytest.param({"sizes": [30]}, ValueError, "sizes holds 30", id="all"),
+        pytest.param({"modes": ["drop"]}, ValueError, r"modes=\['drop'\] is not understood", id="mode"),
+        pytest.param({"orders": []}, ValueError, r"orders=\[\] is not understood", id="no-order"),
+        pytest.param({"n_repeats": 0}, ValueError, "n_repeats=0 is no number of trainings", id="repeats"),
+    ],
+)
+def test_bad_input_is_refused(adata: AnnData, options: dict[str, object], error: type[Exception], message: str) -> None:
+    adata.var["word"] = "a"
+    before = set(adata.uns)
+    with pytest.raises(error, match=message):
+        cc.tl.ablation(adata, **options)
+    assert set(adata.uns) == before
+
+
+def test_rows_and_genes_must_be_there(adata: AnnData) -> None:
+    with pytest.raises(ValueError, match="does not seem to hold them"):
+        cc.tl.ablation(adata[adata.obs["split"] == "test"].copy())
+    clf = cc.Classifier.from_bytes(adata.uns["cellclf"]["model"].tobytes())
+    with pytest.raises(ValueError, match=r"2 genes of the classifier are not in adata \('gene0', 'gene1'\)"):
+        cc.tl.ablation(adata[:, 2:].copy(), clf)
