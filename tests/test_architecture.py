@@ -73,7 +73,7 @@ DOORS = {
     "scanpy": {"_cli", "datasets", "pl"},
     "scipy.io": {"io._mat"},
     "sklearn": {"tl._baselines", "tl._cross_validate", "pp._split", "datasets"},
-    "torch": {"nn", "fit", "_classifier", "attribution", "stats._device"},
+    "torch": {"nn", "fit", "_classifier", "attribution", "stats._device", "stats._device_similarity"},
 }
 HEAVY = {"torch", "scanpy", "anndata", "pandas", "matplotlib", "sklearn", "numba", "dask"}
 UNSAFE = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

@@ -33,7 +33,7 @@ PUBLIC = {
     if inspect.isfunction(getattr(getattr(cc, room), name))
 }
 VERBS = [name for name in PUBLIC if name.startswith(("pp.", "tl."))]
-SETTINGS = {"nn.MLP": cc.nn.MLP, "nn.Linear": cc.nn.Linear, "Fit": cc.Fit}
+SETTINGS = {f"nn.{name}": getattr(cc.nn, name) for name in ("MLP", "Linear", "CNN1d", "Autoencoder")} | {"Fit": cc.Fit}
 
 # How each verb is called on 120 cells × 30 genes, and which verbs come before it.
 CALLS: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -41,11 +41,20 @@ CALLS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "pp.filter_genes": ([], {"max_zero_fraction": 1.0}),  # all stay: X is compared
     "pp.split": ([], {"label": "cell_type"}),
     "pp.gene_scores": ([], {"label": "cell_type"}),
+    "pp.gene_similarity": ([], {}),
     "pp.select_genes": (["pp.gene_scores"], {"n_genes": 10}),
     "tl.train": ([], {"label": "cell_type", "network": cc.nn.Linear(), "fit": cc.Fit(epochs=30, members=1)}),
     "tl.predict": (["tl.train"], {}),
     "tl.evaluate": (["tl.train"], {}),
+    "tl.panel_curve": (
+        [],
+        {"label": "cell_type", "n_genes": (2, 9), "network": cc.nn.Linear(), "fit": cc.Fit(epochs=4, members=1)},
+    ),
     "tl.importance": (["tl.train"], {"n_repeats": 2}),
+    "tl.explain": (["tl.train"], {"n_steps": 5}),
+    "tl.importance_check": (["tl.train", "tl.importance"], {"sizes": [0, 3], "n_random": 1, "n_top": 3}),
+    "tl.ablation": (["tl.train", "tl.importance"], {"sizes": [3], "n_repeats": 1}),
+    "tl.stability": (["tl.train"], {"n_trainings": 2, "n_repeats": 1}),
 }
 
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import FeaturePermutation
+from scipy.special import log_softmax
+from sklearn.metrics import f1_score
 from torch.nn.functional import cross_entropy
 
-from cellclf.attribution import Increases, _permutation, permutation_importance
+from cellclf.attribution import Increases, _permutation, _probe, permutation_importance
 from cellclf.nn import MLP, Linear
 from cellclf.nn._network import Network
 
@@ -23,34 +25,59 @@ def rows(density: float = 1.0, *, n_rows: int = N_ROWS, seed: int = 0) -> tuple[
     return torch.from_numpy(x), torch.from_numpy(generator.integers(0, N_CLASSES, n_rows))
 
 
+def measured(logits: np.ndarray, y: np.ndarray, measure: str) -> tuple[float, np.ndarray]:
+    """Return loss, accuracy or macro-F1 over all rows, and for each class, by scikit-learn."""
+    per_row = -log_softmax(logits, axis=1)[np.arange(len(y)), y]
+    if measure == "accuracy":
+        per_row = (logits.argmax(axis=1) != y).astype(float)
+    if measure == "macro_f1":
+        guess = logits.argmax(axis=1)
+        each = f1_score(y, guess, average=None, labels=np.arange(N_CLASSES), zero_division=0)
+        return 1 - f1_score(y, guess, average="macro", zero_division=0), 1 - each
+    return per_row.mean(), np.array([per_row[y == k].mean() for k in range(N_CLASSES)])
+
+
 def slow(
-    network: Network, x: torch.Tensor, y: torch.Tensor, *, n_repeats: int, seed: int, temperature: float
+    network: Network,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    n_repeats: int,
+    seed: int,
+    temperature: float = 1.0,
+    measure: str = "loss",
+    groups: list[np.ndarray] | None = None,
+    strata: np.ndarray | None = None,
 ) -> Increases:
-    """Shuffle each column in turn and run the whole network."""
-    n_classes = N_CLASSES
+    """Shuffle columns in turn and run the whole network."""
 
-    def losses(inputs: torch.Tensor) -> np.ndarray:
+    def judged(inputs: torch.Tensor) -> tuple[float, np.ndarray]:
         with torch.no_grad():
-            return cross_entropy(network(inputs) / temperature, y, reduction="none").numpy()
+            return measured((network(inputs) / temperature).numpy(), y.numpy(), measure)
 
-    before = losses(x)
-    by_repeat, by_class = np.zeros((x.shape[1], n_repeats)), np.zeros((x.shape[1], n_classes))
+    before, each = judged(x)
+    groups = [np.array([gene]) for gene in range(x.shape[1])] if groups is None else groups
+    by_repeat, by_class = np.zeros((len(groups), n_repeats)), np.zeros((len(groups), N_CLASSES))
     for repeat in range(n_repeats):
-        order = np.random.default_rng([seed, repeat]).permutation(len(x))
-        for gene in range(x.shape[1]):
-            shuffled = x.clone()
-            shuffled[:, gene] = x[order, gene]
-            rise = losses(shuffled) - before
-            by_repeat[gene, repeat] = rise.mean()
-            for k in range(n_classes):
-                by_class[gene, k] += rise[y.numpy() == k].mean() / n_repeats
-    return Increases(by_repeat, by_class, float(before.mean()))
+        generator = np.random.default_rng([seed, repeat])
+        order = generator.permutation(len(x))
+        if strata is not None:
+            order, generator = np.arange(len(x)), np.random.default_rng([seed, repeat])
+            for stratum in sorted(set(strata.tolist())):
+                order[strata == stratum] = generator.permutation(np.flatnonzero(strata == stratum))
+        for line, columns in enumerate(groups):
+            changed = x.clone()
+            changed[:, columns] = x[order][:, columns]
+            after, of_class = judged(changed)
+            by_repeat[line, repeat] = after - before
+            by_class[line] += (of_class - each) / n_repeats
+    return Increases(by_repeat, by_class, before if measure == "loss" else 1 - before)
 
 
 def assert_same(found: Increases, expected: Increases, tolerance: float = 1e-12) -> None:
     np.testing.assert_allclose(found.by_repeat, expected.by_repeat, rtol=0, atol=tolerance)
     np.testing.assert_allclose(found.by_class, expected.by_class, rtol=0, atol=tolerance)
-    assert found.loss == pytest.approx(expected.loss, abs=tolerance)
+    assert found.baseline == pytest.approx(expected.baseline, abs=tolerance)
 
 
 DESCRIPTIONS = [
@@ -89,6 +116,58 @@ def test_equals_running_the_whole_network_for_foreign_networks(
     assert_same(permutation_importance(network, x, y, **options), slow(network, x, y, **options))
 
 
+@pytest.mark.parametrize("measure", ["loss", "accuracy", "macro_f1"])
+@pytest.mark.parametrize("grouped", [pytest.param(False, id="alone"), pytest.param(True, id="groups")])
+@pytest.mark.parametrize("within", [pytest.param(False, id="all"), pytest.param(True, id="within")])
+@pytest.mark.parametrize("kind", ["mlp", "convolution"])
+@pytest.mark.parametrize("density", [pytest.param(1.0, id="dense"), pytest.param(0.1, id="sparse")])
+def test_every_measure_in_groups_and_within_strata(
+    measure: str,
+    grouped: bool,
+    within: bool,
+    kind: str,
+    density: float,
+    randomise: Callable[[Network], Network],
+    odd_networks: dict[str, type[Network]],
+) -> None:
+    build = MLP(hidden=(9, 6)).build if kind == "mlp" else odd_networks["convolution"]
+    network = randomise(build(N_GENES, N_CLASSES))
+    x, y = rows(density)
+    groups = [np.array(group) for group in ([3], [0, 5, 9], [1], [2, 4], [6], [], [7, 8, 10, 11, 12])]
+    options = {
+        "n_repeats": 2,
+        "seed": 3,
+        "measure": measure,
+        "groups": [group.astype(np.int64) for group in groups] if grouped else None,
+        "strata": np.arange(N_ROWS) % 3 if within else None,
+    }
+    expected = slow(network, x, y, **options)
+    assert np.abs(expected.by_repeat).max() > 1e-4
+    assert_same(permutation_importance(network, x, y, **options), expected)
+
+
+def test_a_network_that_reads_its_hidden_values_twice(randomise: Callable[[Network], Network]) -> None:
+    class Residual(Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first_linear, self.relu = torch.nn.Linear(N_GENES, N_CLASSES), torch.nn.ReLU()
+
+        def after_first(self, hidden: torch.Tensor) -> torch.Tensor:
+            return self.relu(hidden) + hidden
+
+        def embed(self, x: torch.Tensor) -> torch.Tensor:
+            return self.first_linear(x)
+
+    network = randomise(Residual())
+    x, y = rows(0.1)
+    assert_same(permutation_importance(network, x, y), slow(network, x, y, n_repeats=5, seed=0))
+
+
+def test_an_unknown_measure() -> None:
+    with pytest.raises(ValueError, match="measure='auc' is not known"):
+        permutation_importance(Linear().build(N_GENES, N_CLASSES).double(), *rows(), measure="auc")
+
+
 def test_single_precision_is_close(randomise: Callable[[Network], Network]) -> None:
     network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
     x, y = rows()
@@ -117,6 +196,8 @@ def test_equals_captum(randomise: Callable[[Network], Network]) -> None:
     [
         pytest.param("DENSE", -1.0, id="never-gathered"),
         pytest.param("DENSE", 2.0, id="always-gathered"),
+        pytest.param("COMMON", 2.0, id="nothing-kept-for-all-repeats"),
+        pytest.param("FEW", 1, id="inputs-one-by-one"),
         pytest.param("PAIRS", 1, id="one-gene-at-once"),
         pytest.param("PAIRS", 5 * N_ROWS, id="five-genes-at-once"),
         pytest.param("CPU_BYTES", 1, id="one-row-at-once"),
@@ -131,7 +212,7 @@ def test_blocks_do_not_matter(
     network = randomise(MLP(hidden=(9,)).build(N_GENES, N_CLASSES))  # 9 + 4 values per row
     x, y = rows(density)
     expected = permutation_importance(network, x, y, n_repeats=2)
-    monkeypatch.setattr(_permutation, name, value)
+    monkeypatch.setattr(_probe if name in {"CPU_BYTES", "FEW"} else _permutation, name, value)
     assert_same(permutation_importance(network, x, y, n_repeats=2), expected)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
-from cellclf.attribution import first_layer_norms
+from cellclf.attribution import first_layer_norms, path_weights
 from cellclf.nn import MLP, Linear
 from cellclf.nn._network import Network
 
@@ -40,3 +41,31 @@ def test_no_first_layer(odd_networks: dict[str, type[Network]]) -> None:
 def test_unknown_kind() -> None:
     with pytest.raises(ValueError, match="kind='max' is not known"):
         first_layer_norms(Linear().build(6, 3), kind="max")
+
+
+@pytest.mark.parametrize("norm", ["before", "after", None])
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("members", [1, 2])
+def test_paths_are_the_slope_of_a_network_without_activation(
+    norm: str | None, skip: bool, members: int, randomise: Callable[[Network], Network]
+) -> None:
+    network = randomise(MLP(hidden=(5,), batch_norm=norm, skip=skip).build(6, 3, members=members))
+    bare = [m for m in network.activations[0] if not isinstance(m, torch.nn.ReLU)]
+    found = path_weights(network)
+    network.activations[0] = torch.nn.Sequential(*bare)
+    with torch.no_grad():
+        x = torch.cat([torch.zeros(1, 6), torch.eye(6)]).double()
+        logits = network.member_logits(network.first_linear(x)).mean(dim=1).numpy()
+    slope = logits[1:] - logits[0]
+    np.testing.assert_allclose(found, slope - slope.mean(axis=1, keepdims=True), atol=1e-12)
+
+
+def test_paths_of_a_linear_network(randomise: Callable[[Network], Network]) -> None:
+    network = randomise(Linear().build(6, 3))
+    weight = network.first_linear.weight.detach().numpy()
+    np.testing.assert_allclose(path_weights(network), (weight - weight.mean(axis=0)).T, atol=1e-14)
+
+
+def test_paths_of_a_deep_network_are_refused() -> None:
+    with pytest.raises(TypeError, match="MLPs with one hidden layer, not for this MLPNetwork"):
+        path_weights(MLP(hidden=(5, 4)).build(6, 3))

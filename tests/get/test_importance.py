@@ -38,3 +38,12 @@ def test_what_is_missing_is_named(written: AnnData) -> None:
     del written.varm["importance_by_class"]
     with pytest.raises(KeyError, match="method='permutation'"):
         cc.get.importance(written, by_class=True)
+
+
+def test_qvalues_and_groups_come_along(adata: AnnData) -> None:
+    adata.var["importance_qvalue"] = [1.0, 0.5, 0.02, 0.01]
+    adata.var["importance_group"] = pd.Categorical([None, None, "T", "T"])
+    table = cc.get.importance(adata)
+    assert list(table.columns) == ["importance", "importance_se", "importance_qvalue", "importance_group"]
+    assert list(table["importance_qvalue"]) == [0.01, 0.02, 1.0, 0.5]
+    assert list(table["importance_group"][:2]) == ["T", "T"]

@@ -28,8 +28,8 @@ def test_bars_are_the_scores(adata: AnnData, score: str) -> None:
 def test_points_are_the_importances_with_their_errors(adata: AnnData) -> None:
     ax = cc.pl.importance(adata, n_genes=5)
     table = cc.get.importance(adata, n_genes=5)
-    points, _, (bars,) = ax.containers[0]
-    np.testing.assert_array_equal(points.get_xdata(), table["importance"])
+    _, _, (bars,) = ax.containers[0]
+    np.testing.assert_array_equal(ax.lines[-1].get_xdata(), table["importance"])
     spans = np.array([segment[:, 0] for segment in bars.get_segments()])
     np.testing.assert_allclose(spans[:, 1] - spans[:, 0], 2 * table["importance_se"])
     assert _names(ax) == list(table.index)
@@ -38,10 +38,30 @@ def test_points_are_the_importances_with_their_errors(adata: AnnData) -> None:
 
 def test_weights_have_no_errors(adata: AnnData) -> None:
     adata.var["importance_se"] = np.nan
-    adata.uns["importance"]["method"] = "weights"
+    adata.uns["importance"] |= {"method": "weights", "norm": "sum"}
     ax = cc.pl.importance(adata)
-    assert not ax.containers[0].has_xerr
+    assert not ax.containers
     assert ax.get_xlabel() == "Sum of absolute weights in the first layer"
+
+
+def test_genes_that_chance_may_explain_are_hollow(adata: AnnData) -> None:
+    adata.var["importance_qvalue"] = np.where(np.arange(adata.n_vars) % 2, 0.9, 0.0)
+    ax = cc.pl.importance(adata, n_genes=6)
+    table = cc.get.importance(adata, n_genes=6)
+    filled, hollow = ax.lines[-2:]
+    passing = table["importance_qvalue"] <= 0.05
+    np.testing.assert_array_equal(filled.get_xdata(), table["importance"][passing])
+    np.testing.assert_array_equal(hollow.get_xdata(), table["importance"][~passing])
+    assert hollow.get_markerfacecolor() == "white"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["q ≤ 0.05", "q > 0.05"]
+
+
+def test_attributions_have_no_sign(adata: AnnData) -> None:
+    adata.uns["importance"] |= {"method": "deep_lift"}
+    adata.varm["importance_by_class"] = np.abs(adata.varm["importance_by_class"])
+    mesh = cc.pl.importance(adata, by_class=True).collections[0]
+    assert mesh.get_clim()[0] == 0
+    assert cc.pl.importance(adata).get_xlabel().endswith("standard error of the cells")
 
 
 @pytest.mark.parametrize(
@@ -80,3 +100,12 @@ def test_draws_on_given_axes(adata: AnnData, draw: Callable[..., Axes]) -> None:
 def test_only_scores_are_drawn(adata: AnnData) -> None:
     with pytest.raises(ValueError, match="score='mi_pvalue' cannot be drawn"):
         cc.pl.gene_scores(adata, score="mi_pvalue")  # type: ignore[arg-type]
+
+
+def test_genes_that_may_be_chance_are_pale(adata: AnnData) -> None:
+    adata.var["mi_qvalue"] = np.where(np.arange(adata.n_vars) % 2, 0.9, 0.0)
+    ax = cc.pl.gene_scores(adata, n_genes=6)
+    table = cc.get.gene_scores(adata, n_genes=6)
+    pale = [bar.get_facecolor()[0] > 0.8 for bar in ax.patches]
+    assert pale == list(table["mi_qvalue"] > 0.05)
+    assert [text.get_text() for text in ax.texts] == ["q = 0.9" if each else "q < 1e-300" for each in pale]

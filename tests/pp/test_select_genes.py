@@ -4,8 +4,10 @@ import anndata
 import numpy as np
 import pytest
 from anndata import AnnData
+from scipy import sparse
 
 import cellclf as cc
+from cellclf import stats
 from cellclf.pp._select_genes import rank
 
 
@@ -26,7 +28,7 @@ def chosen(adata: AnnData, key: str = "selected") -> list[str]:
 
 @pytest.mark.parametrize("by", ["mi", "mi_corrected", "jsd"])
 def test_the_best_genes_are_taken(adata, by):
-    cc.pp.select_genes(adata, 9, by=by)
+    cc.pp.select_genes(adata, 9, by=by, balance=False)
     assert chosen(adata) == list(adata.var[by].sort_values(ascending=False).index[:9])
     assert set(chosen(adata)) == {f"gene{j}" for j in range(9)}
 
@@ -58,7 +60,7 @@ def test_q_values_limit_the_choice(adata):
 
 
 def test_forced_and_excluded_genes(adata):
-    cc.pp.select_genes(adata, 5, force=["gene25", "gene20"], exclude=["gene0", "gene1"])
+    cc.pp.select_genes(adata, 5, force=["gene25", "gene20"], exclude=["gene0", "gene1"], balance=False)
     assert chosen(adata)[:2] == ["gene25", "gene20"]
     best = adata.var["mi"].drop(["gene0", "gene1", "gene25", "gene20"]).sort_values(ascending=False)
     assert chosen(adata)[2:] == list(best.index[:3])
@@ -113,9 +115,183 @@ def test_redundancy_is_judged_on_the_layer_of_the_scores(adata):
     assert chosen(adata) == expected
 
 
+def in_turns(adata: AnnData, n_genes: int, given: list[int], never: list[int]) -> list[str]:
+    """Let the classes take turns, with loops."""
+    x = adata.X.toarray().astype(float)
+    r = np.abs(np.corrcoef(np.log1p(1e4 * x / x.sum(axis=1, keepdims=True)).T))
+    chance = (adata.var["mi"] - adata.var["mi_corrected"]).to_numpy() / 2
+    scores = np.maximum(adata.varm["mi_by_class"] - chance[:, None], 0)
+    taken = list(given)
+    for turn in range(n_genes - len(given)):
+        left = [gene for gene in range(30) if gene not in taken and gene not in never]
+        taken.append(max(left, key=lambda g: scores[g, turn % 3] * (1 - max([r[g, t] for t in taken], default=0))))
+    return [f"gene{gene}" for gene in taken]
+
+
+def test_classes_take_turns_by_default(adata):
+    cc.pp.select_genes(adata, 7)
+    assert chosen(adata) == in_turns(adata, 7, [], [])
+    cc.pp.select_genes(adata, 7, balance=True, force=["gene29"], exclude=["gene0", "gene4"])
+    assert chosen(adata) == in_turns(adata, 7, [29], [0, 4])
+    del adata.varm["mi_by_class"]
+    cc.pp.select_genes(adata, 7)
+    assert chosen(adata) == list(adata.var["mi"].sort_values(ascending=False).index[:7])
+
+
+def test_turns_follow_key_layer_and_training_rows_of_the_scores(adata):
+    cc.pp.split(adata, "cell_type")
+    adata.layers["other"] = adata.X[:, ::-1].copy()
+    cc.pp.gene_scores(adata, "cell_type", layer="other", key_added="x")
+    cc.pp.select_genes(adata, 7, by="x_mi")
+    found, hidden = chosen(adata), (adata.obs["split"] != "train").to_numpy()
+    x = adata.layers["other"].toarray()
+    x[hidden] = np.nan
+    adata.layers["other"], adata.X = x, np.zeros(adata.shape, np.float32)
+    cc.pp.select_genes(adata, 7, by="x_mi")
+    assert chosen(adata) == found
+    scores = adata.var.filter(like="x_").rename(columns=lambda name: name.removeprefix("x_"))
+    other = AnnData(sparse.csr_matrix(x[~hidden]), var=scores, varm={"mi_by_class": adata.varm["x_mi_by_class"]})
+    assert found == in_turns(other, 7, [], [])
+
+
+def test_all_genes_are_taken_in_turns(adata):
+    cc.pp.select_genes(adata)
+    assert len(chosen(adata)) == 30
+
+
+def test_a_share_of_all_information(adata):
+    cc.pp.select_genes(adata, cumulative=0.5, balance=False)
+    scores = adata.var["mi"].sort_values(ascending=False)
+    n = int((scores.cumsum() < 0.5 * scores.sum()).sum()) + 1
+    assert chosen(adata) == list(scores.index[:n])
+    cc.pp.select_genes(adata, n - 2, cumulative=0.5, balance=False)
+    assert len(chosen(adata)) == n - 2
+    cc.pp.select_genes(adata, cumulative=0.5, force=["gene29"], balance=False)
+    assert chosen(adata) == ["gene29", *scores.index[:n]]
+    cc.pp.select_genes(adata, cumulative=0.5)
+    assert set(chosen(adata)) == set(scores.index[:n])
+
+
+def test_every_class_keeps_its_best_genes(adata):
+    adata.varm["mi_by_class"][:, 1] = 0
+    adata.varm["mi_by_class"][[20, 21], 1] = [0.1, 0.2]
+    cc.pp.select_genes(adata, 8, quota=2, balance=False)
+    by_class = adata.varm["mi_by_class"]
+    best = [np.argsort(-by_class[:, code], kind="stable")[:2] for code in range(3)]
+    kept = list(dict.fromkeys(f"gene{best[code][turn]}" for turn in range(2) for code in range(3)))
+    rest = [gene for gene in adata.var["mi"].sort_values(ascending=False).index if gene not in kept]
+    assert {"gene20", "gene21"} <= set(kept)
+    assert chosen(adata) == (kept + rest)[:8]
+
+
+def test_a_quota_obeys_conditions_but_not_shares_and_not_redundancy(adata):
+    adata.var["mi_qvalue"] = 0.0
+    adata.var.loc["gene20", "mi_qvalue"] = 1.0
+    adata.varm["mi_by_class"][[20, 21], 1] = [9.0, 8.0]
+    adata.varm["mi_by_class"][25, 2] = 9.0
+    options = {"quota": 1, "max_qvalue": 0.5, "cumulative": 0.05, "force": ["gene28"]}
+    cc.pp.select_genes(adata, balance=False, **options)
+    assert {"gene21", "gene25", "gene28"} < set(chosen(adata))
+    assert "gene20" not in set(chosen(adata))
+    cc.pp.select_genes(adata, **options)
+    assert chosen(adata)[0] == "gene28"
+    assert {"gene21", "gene25", "gene28"} < set(chosen(adata))
+    assert "gene20" not in set(chosen(adata))
+    cc.pp.select_genes(adata, 5, redundancy=1e-6, **options)
+    assert {"gene21", "gene25"} < set(chosen(adata)[:4])
+
+
+def test_the_quota_follows_the_key_of_the_scores(adata):
+    cc.pp.gene_scores(adata, "cell_type", key_added="x")
+    adata.varm["mi_by_class"][:] = 0
+    adata.varm["x_mi_by_class"][22, 0] = 9.0
+    cc.pp.select_genes(adata, 9, by="x_jsd", quota=1)
+    assert "gene22" in chosen(adata)
+
+
+@pytest.mark.parametrize("criterion", ["mrmr", "jmi"])
+def test_greedy_choice_is_that_of_the_statistics(adata, criterion):
+    cc.pp.split(adata, "cell_type")
+    cc.pp.gene_scores(adata, "cell_type")
+    cc.pp.select_genes(adata, 12, redundancy=criterion)
+    codes = np.where(adata.obs["split"] == "train", adata.obs["cell_type"].cat.codes, -1)
+    order = np.argsort(-adata.var["mi"].to_numpy(), kind="stable")
+    found = stats.forward_selection(adata.X, codes, order, n_genes=12, criterion=criterion)
+    assert chosen(adata) == [f"gene{j}" for j in found]
+    cc.pp.select_genes(adata, 12, redundancy=criterion, n_candidates=15, force=["gene29"])
+    found = stats.forward_selection(
+        adata.X, codes, [29, *[j for j in order if j != 29][:15]], n_genes=12, criterion=criterion, n_given=1
+    )
+    assert chosen(adata) == [f"gene{j}" for j in found]
+
+
+@pytest.mark.parametrize("criterion", ["mrmr", "jmi"])
+def test_greedy_choice_sees_training_rows_only(adata, criterion):
+    cc.pp.split(adata, "cell_type")
+    cc.pp.gene_scores(adata, "cell_type")
+    cc.pp.select_genes(adata, 12, redundancy=criterion)
+    expected, hidden = chosen(adata), (adata.obs["split"] != "train").to_numpy()
+    x = adata.X.toarray()
+    x[hidden] = np.nan
+    adata.X = x
+    adata.obs.loc[hidden, "cell_type"] = "B"
+    cc.pp.select_genes(adata, 12, redundancy=criterion)
+    assert chosen(adata) == expected
+
+
+@pytest.mark.parametrize("criterion", ["mrmr", "jmi"])
+def test_greedy_choice_is_made_within_batches_if_the_scores_were(adata, criterion):
+    adata.obs["batch"] = np.where(np.arange(120) % 2, "a", "b")
+    x = adata.X.toarray()
+    x[:, 10:20] += 5 * (np.arange(120) % 2)[:, None]  # these tell batches apart
+    adata.X = x
+    cc.pp.gene_scores(adata, "cell_type", batch="batch")
+    cc.pp.select_genes(adata, 12, redundancy=criterion)
+    codes, strata = adata.obs["cell_type"].cat.codes.to_numpy(), np.arange(120) % 2
+    order = np.argsort(-adata.var["mi"].to_numpy(), kind="stable")
+    found = stats.forward_selection(x, codes, order, n_genes=12, criterion=criterion, strata=strata)
+    assert chosen(adata) == [f"gene{j}" for j in found]
+
+
+def test_greedy_choice_by_a_foreign_column_uses_the_only_label(adata):
+    adata.var["mine"] = -np.arange(30)
+    cc.pp.select_genes(adata, 5, by="mine", redundancy="jmi")
+    found = stats.forward_selection(
+        adata.X, adata.obs["cell_type"].cat.codes, np.arange(30), n_genes=5, criterion="jmi"
+    )
+    assert chosen(adata) == [f"gene{j}" for j in found]
+
+
+@pytest.mark.parametrize("redundancy", [0.5, "mrmr"])
+def test_values_that_are_not_finite_name_the_gene(adata, redundancy):
+    x = adata.X.toarray()
+    x[3, 7] = np.nan
+    adata.X = x
+    with pytest.raises(ValueError, match="That gene is 'gene7'"):
+        cc.pp.select_genes(adata, 5, redundancy=redundancy)
+    assert "selected" not in adata.var
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
+        ({"balance": True, "redundancy": 0.9}, ValueError, "leaves repeats out by itself"),
+        ({"balance": True, "by": "jsd"}, ValueError, "goes with by='mi'"),
+        ({"balance": True, "ascending": True}, ValueError, "goes with by='mi'"),
+        ({"balance": True, "by": "x_mi"}, KeyError, "'x_mi_by_class' is not in adata.varm"),
+        ({"balance": "yes"}, ValueError, "balance='yes'"),
+        ({"redundancy": "mifs"}, ValueError, "redundancy='mifs' is unknown"),
+        ({"redundancy": True}, ValueError, "redundancy=True"),
+        ({"n_candidates": 5}, ValueError, "n_candidates=5 does nothing"),
+        ({"n_candidates": 0, "redundancy": "jmi"}, ValueError, "n_candidates=0"),
+        ({"cumulative": 0}, ValueError, "cumulative=0"),
+        ({"cumulative": 1.1}, ValueError, "cumulative=1.1"),
+        ({"cumulative": float("nan")}, ValueError, "cumulative=nan"),
+        ({"cumulative": 0.5, "ascending": True}, ValueError, "adds up scores"),
+        ({"quota": 0}, ValueError, "quota=0"),
+        ({"quota": 1.5}, ValueError, "quota=1.5"),
+        ({"quota": 5, "n_genes": 3}, ValueError, r"quota=5 keeps \d+ genes, forced ones included, but n_genes=3"),
+        ({"quota": 1, "by": "x_mi"}, KeyError, "'x_mi_by_class' is not in adata.varm"),
         ({"n_genes": 0}, ValueError, "n_genes=0"),
         ({"n_genes": 2.5}, ValueError, "n_genes=2.5"),
         ({"n_genes": True}, ValueError, "n_genes=True"),
@@ -133,7 +309,7 @@ def test_redundancy_is_judged_on_the_layer_of_the_scores(adata):
     ids=str,
 )
 def test_bad_calls_leave_no_trace(adata, options, error, message):
-    adata.var["word"], adata.var["empty"] = "x", np.nan
+    adata.var["word"], adata.var["empty"], adata.var["x_mi"] = "x", np.nan, 1.0
     before = list(adata.var), list(adata.uns)
     with pytest.raises(error, match=message):
         cc.pp.select_genes(adata, **options)
@@ -164,3 +340,16 @@ def test_round_trip(adata, form, tmp_path):
 def test_ranks_of_an_array():
     np.testing.assert_array_equal(rank(np.array([0.1, np.nan, 3, 3]), 2), [np.nan, np.nan, 1, 2])
     np.testing.assert_array_equal(rank(np.array([0.1, np.nan, 3, 3]), 2, ascending=True), [1, np.nan, 2, np.nan])
+
+
+@pytest.mark.parametrize("criterion", [0.5, "mrmr", "jmi"])
+def test_redundancy_on_disk_is_that_in_memory(adata, criterion, tmp_path):
+    expected = chosen(cc.pp.select_genes(adata, 8, redundancy=criterion, copy=True))
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    cc.pp.select_genes(backed, 8, redundancy=criterion)
+    assert chosen(backed) == expected
+    backed.file.close()
+    view = adata[::-1]
+    cc.pp.select_genes(view, 8, redundancy=criterion)
+    assert chosen(view) == expected

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from cellclf import stats
-from cellclf.stats import _blocks, _kernels
+from cellclf.stats import _kernels, _pieces
 
 METHODS = ["auto", "counts", "quantile", "uniform"]
 FORMS = [np.asarray, np.asfortranarray, sparse.csr_matrix, sparse.csc_matrix]
@@ -267,7 +267,7 @@ def test_dask_gives_the_same_table(counts, codes, bins, chunks, form):
 @pytest.mark.parametrize("bins", METHODS)
 @pytest.mark.parametrize("block_bytes", [500, 2**26])
 def test_h5_datasets_give_the_same_table(counts, codes, bins, block_bytes, tmp_path, monkeypatch):
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(_pieces, "BLOCK_BYTES", block_bytes)
     with h5py.File(tmp_path / "x.h5", "w") as file:
         x = file.create_dataset("x", data=counts, chunks=(9, 12))
         edges = stats.bin_edges(x, codes >= 0, bins=bins)
@@ -279,7 +279,7 @@ def test_h5_datasets_give_the_same_table(counts, codes, bins, block_bytes, tmp_p
 @pytest.mark.parametrize("block_bytes", [500, 2**26])
 def test_backed_sparse_matrices_give_the_same_table(counts, codes, form, block_bytes, tmp_path, monkeypatch):
     anndata = pytest.importorskip("anndata")
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(_pieces, "BLOCK_BYTES", block_bytes)
     anndata.AnnData(form(counts)).write_h5ad(tmp_path / "x.h5ad")
     adata = anndata.read_h5ad(tmp_path / "x.h5ad", backed="r")
     edges = stats.bin_edges(adata.X, codes >= 0)
@@ -293,7 +293,7 @@ def test_backed_sparse_matrices_give_the_same_table(counts, codes, form, block_b
 
 
 def test_counts_on_disk_are_read_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 8 * 10 * 3)
+    monkeypatch.setattr(_pieces, "BLOCK_BYTES", 8 * 10 * 3)
     read = []
 
     class Watched:

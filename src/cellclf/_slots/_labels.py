@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from cellclf._slots._lazy import load_tables
 from cellclf._slots._messages import listing, member
 from cellclf._slots._records import written_columns
 from cellclf._slots._rows import SPLIT_NAMES
@@ -27,6 +28,7 @@ class Labels(NamedTuple):
 
 def label_name(adata: AnnData, label: str | None) -> str:
     """Resolve the label: as given, as recorded on this AnnData, or the only candidate column of `obs`."""
+    load_tables(adata)
     if label is not None:
         member(adata.obs, label, "label", "adata.obs")
         return label

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellclf._slots._lazy import load_tables
 from cellclf._slots._messages import member, warn
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def matrix(adata: AnnData, *, layer: str | None = None, use_rep: str | None = None) -> Matrix:
     """Return X, a layer or an embedding of `obsm`, as it is stored."""
+    load_tables(adata)
     if use_rep is not None:
         if layer is not None:
             msg = f"Both layer={layer!r} and use_rep={use_rep!r} are given. Give one of them."

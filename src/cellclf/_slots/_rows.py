@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellclf._slots._lazy import load_tables
 from cellclf._slots._messages import listing, member
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def split_rows(adata: AnnData, split: str | None, *, to_learn: bool = True) -> d
 
     A split `to_learn` from must mark training rows.
     """
+    load_tables(adata)
     if split is None or (split == "split" and split not in adata.obs):
         return None
     values = member(adata.obs, split, "split", "adata.obs").astype(object)

@@ -1,6 +1,18 @@
 """Listening: which inputs a trained network uses; tensors in, arrays out."""
 
+from cellclf.attribution._curves import replacement_curve
+from cellclf.attribution._gradients import Attributions, attributions
+from cellclf.attribution._null import shadow_qvalues
 from cellclf.attribution._permutation import Increases, permutation_importance
-from cellclf.attribution._weights import first_layer_norms
+from cellclf.attribution._weights import first_layer_norms, path_weights
 
-__all__ = ["Increases", "first_layer_norms", "permutation_importance"]
+__all__ = [
+    "Attributions",
+    "Increases",
+    "attributions",
+    "first_layer_norms",
+    "path_weights",
+    "permutation_importance",
+    "replacement_curve",
+    "shadow_qvalues",
+]

@@ -1,4 +1,4 @@
-"""Exact permutation importance: how much the loss rises when the values of one input are shuffled among the rows."""
+"""Exact permutation importance: how much worse a network gets when the values of inputs are shuffled among the rows."""
 
 from __future__ import annotations
 
@@ -6,31 +6,36 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional
 from tqdm.auto import tqdm
 
-from cellclf.attribution._folding import folded
+from cellclf.attribution._measures import judge
+from cellclf.attribution._probe import Block, RankOne, probe
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from collections.abc import Sequence
 
+    from torch import Tensor
+
+    from cellclf.attribution._measures import MacroF1, Mean, Measure, Rise
+    from cellclf.attribution._probe import Whole
     from cellclf.nn._network import Network
 
 PAIRS = 2**19  # (gene, row) pairs looked at together: a few MB of values, masks and losses
-CPU_BYTES, DEVICE_BYTES = 2**22, 2**26  # activations computed together: what a cache holds, what keeps a device busy
 DENSE = 0.75  # share of changed rows above which computing every row is cheaper than gathering the changed ones
+COMMON = 0.5  # share of rows with the same value above which losing the others is computed once for all repeats
 
 
 class Increases(NamedTuple):
-    """Rise of the loss when an input is shuffled.
+    """How much worse the network gets when an input, or a group of inputs, is shuffled.
 
-    `by_repeat` (n_inputs, n_repeats) averages over the rows; `by_class` (n_inputs, n_classes) over the rows of each
-    class and the repeats, NaN for a class without rows; `loss` is the mean loss with nothing shuffled. All float64.
+    `by_repeat` (n_inputs, n_repeats) is the rise of the loss, or the fall of accuracy or macro-F1, over all rows;
+    `by_class` (n_inputs, n_classes) the same for the rows of each class, averaged over the repeats (of macro-F1: the fall
+    of the class's own F1), NaN for a class without rows; `baseline` is the measure with nothing shuffled. All float64.
     """
 
     by_repeat: np.ndarray
     by_class: np.ndarray
-    loss: float
+    baseline: float
 
 
 @torch.inference_mode()
@@ -42,14 +47,20 @@ def permutation_importance(
     n_repeats: int = 5,
     seed: int = 0,
     temperature: float = 1.0,
+    measure: Measure = "loss",
+    groups: Sequence[np.ndarray] | None = None,
+    strata: np.ndarray | None = None,
 ) -> Increases:
-    r"""Measure how much the cross-entropy rises when one input is shuffled, for every input.
+    r"""Measure how much worse a network gets when one input is shuffled, for every input.
 
     With :math:`H = X W^\top + b` the first layer, shuffling column j by :math:`\pi` gives
     :math:`H' = H + (x_{\pi j} - x_j) w_j^\top`: only the layers after the first are run, and only for rows whose value
     changed. This equals running the whole network on the shuffled column, up to rounding. A network without a
     `first_linear` is run whole. All inputs share one permutation per repeat, drawn from (`seed`, repeat), so the
     result does not depend on the order of the inputs.
+
+    Where most rows have the same value (such as zero counts), the rows that lose theirs to it are the same in every
+    repeat, and are computed once.
 
     Parameters
     ----------
@@ -65,10 +76,16 @@ def permutation_importance(
         Where the permutations start from; a whole number of 0 or more.
     temperature
         The logits are divided by this number.
+    measure
+        ``"loss"``: cross-entropy; ``"accuracy"``; or ``"macro_f1"``.
+    groups
+        Inputs that are shuffled together, one array of columns for each line of the result; `None`: each by itself.
+    strata
+        Values are shuffled among rows with the same number only (n_rows); `None`: among all.
 
     Returns
     -------
-    The increases; an input that is constant over the rows, or that has no weight, scores exactly 0.
+    The increases; inputs that are constant over the rows, or that have no weight, score exactly 0.
 
     Examples
     --------
@@ -80,135 +97,101 @@ def permutation_importance(
     network.eval()
     device = next(network.parameters(), torch.empty(0)).device
     x, y = torch.as_tensor(x, device=device), torch.as_tensor(y, device=device)
-    probe = _Whole(network, x) if network.first_linear is None else _RankOne(network, x, network.first_linear)
-    truth = _Truth.of(probe.logits(), y, temperature)
-    n_rows, n_inputs = x.shape
-    by_repeat, by_class = np.zeros((n_inputs, n_repeats)), np.zeros((n_inputs, truth.members.shape[1]))
-    width = max(1, PAIRS // n_rows)
-    with tqdm(total=n_inputs * n_repeats, desc="importance", unit="gene", leave=False, delay=1) as bar:
-        for repeat in range(n_repeats):
-            order = np.random.default_rng([seed, repeat]).permutation(n_rows)
-            permutation = torch.from_numpy(order).to(x.device)
-            for start in range(0, n_inputs, width):
-                block = _Block.shuffle(x, permutation, start, min(start + width, n_inputs))
-                sums = (_rise(probe, truth, block) @ truth.members).cpu().numpy()
-                by_repeat[start : block.stop, repeat] = sums.sum(axis=1) / n_rows
-                by_class[start : block.stop] += sums
-                bar.update(block.stop - start)
-    sizes = truth.members.sum(dim=0).cpu().numpy()
-    by_class /= n_repeats * np.where(sizes > 0, sizes, np.nan)
-    return Increases(by_repeat, by_class, float(truth.loss.mean()))
+    prober = probe(network, x)
+    logits = prober.logits()
+    judged = judge(logits, y, temperature, measure)
+    sets = list(np.arange(x.shape[1])[:, None]) if groups is None else [np.asarray(group) for group in groups]
+    orders = [torch.from_numpy(shuffled(len(x), seed, repeat, strata)).to(device) for repeat in range(n_repeats)]
+    by_repeat, by_class = np.zeros((len(sets), n_repeats)), np.zeros((len(sets), logits.shape[1]))
+    with tqdm(total=len(sets) * n_repeats, desc="importance", unit="gene", leave=False, delay=1) as bar:
+        for lines in _lines(sets, max(1, PAIRS // len(x))):
+            if len(sets[lines[0]]) == 1:
+                inputs = torch.from_numpy(np.concatenate([sets[line] for line in lines])).to(device)
+                rises = _of_block(prober, judged, inputs, orders)
+            else:
+                rises = _of_group(prober, judged, torch.from_numpy(sets[lines[0]]).to(device), orders)
+            for repeat, rise in enumerate(rises):
+                by_repeat[lines, repeat] = rise.total.cpu().numpy()
+                by_class[lines] += rise.by_class.cpu().numpy() / n_repeats
+                bar.update(len(lines))
+    return Increases(by_repeat, by_class, judged.baseline)
 
 
-class _Truth(NamedTuple):
-    """What is known before anything is shuffled: classes, loss of each row, and which class it is a member of."""
-
-    y: Tensor
-    temperature: float
-    loss: Tensor  # (n_rows)
-    members: Tensor  # (n_rows, n_classes), 0 or 1
-
-    @classmethod
-    def of(cls, logits: Tensor, y: Tensor, temperature: float) -> _Truth:
-        loss = _cross_entropy(logits, y, temperature)
-        return cls(y, temperature, loss, functional.one_hot(y, logits.shape[1]).to(loss.dtype))
-
-    def rise(self, logits: Tensor, rows: Tensor) -> Tensor:
-        """Compare the losses of `rows` with what they were."""
-        return _cross_entropy(logits, self.y[rows], self.temperature) - self.loss[rows]
+def shuffled(n_rows: int, seed: int, repeat: int, strata: np.ndarray | None = None) -> np.ndarray:
+    """Draw the permutation of a repeat; with `strata` each row receives from a row of its own stratum."""
+    generator = np.random.default_rng([seed, repeat])
+    if strata is None:
+        return generator.permutation(n_rows)
+    order = np.arange(n_rows)
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        order[rows] = generator.permutation(rows)
+    return order
 
 
-class _Block(NamedTuple):
-    """Inputs `start` to `stop`, one per line: their shuffled values, and how much each differs from its own."""
-
-    start: int
-    stop: int
-    shuffled: Tensor  # (n_inputs, n_rows)
-    delta: Tensor
-
-    @classmethod
-    def shuffle(cls, x: Tensor, permutation: Tensor, start: int, stop: int) -> _Block:
-        own = x[:, start:stop].T.contiguous()
-        shuffled = own.index_select(1, permutation)
-        return cls(start, stop, shuffled, shuffled - own)
+def _lines(sets: list[np.ndarray], width: int) -> list[list[int]]:
+    """Part the lines of the result into blocks of single inputs, and groups, which stand alone."""
+    single = [line for line, inputs in enumerate(sets) if len(inputs) == 1]
+    blocks = [single[start : start + width] for start in range(0, len(single), width)]
+    return blocks + [[line] for line, inputs in enumerate(sets) if len(inputs) != 1]
 
 
-class _RankOne:
-    """A network whose first layer is kept: shuffling an input adds a multiple of its weights to each row."""
-
-    def __init__(self, network: Network, x: Tensor, first: nn.Linear) -> None:
-        self.network, self.hidden = folded(network), first(x)
-        self.weight = first.weight.T.contiguous()
-        self.heard = (self.weight != 0).any(dim=1, keepdim=True)
-        self.n_together = _n_together(self.hidden)
-        self.room = torch.empty(2, self.n_together, self.hidden.shape[1], dtype=x.dtype, device=x.device)
-
-    def logits(self) -> Tensor:
-        """Run every row as it is."""
-        parts = self.hidden.split(self.n_together)
-        return torch.cat([self.network.after_first(part.clone()) for part in parts])  # it may work in place
-
-    def pairs(self, block: _Block, genes: Tensor, rows: Tensor) -> Tensor:
-        """Run rows, each with one input of the block shuffled, by gathering."""
-        hidden, weight = self.room[:, : len(rows)]
-        torch.index_select(self.hidden, 0, rows, out=hidden)
-        torch.index_select(self.weight, 0, genes + block.start, out=weight)
-        return self.network.after_first(hidden.addcmul_(block.delta[genes, rows, None], weight))
-
-    def grid(self, block: _Block, genes: slice, rows: slice) -> Tensor:
-        """Run all `rows` for each of `genes`, gene by gene, without gathering."""
-        delta = block.delta[genes, rows, None]
-        room = self.room[0].flatten()[: delta.numel() * self.weight.shape[1]].view(*delta.shape[:2], -1)
-        weight = self.weight[block.start : block.stop][genes]
-        torch.addcmul(self.hidden[rows], delta, weight[:, None], out=room)
-        return self.network.after_first(room.flatten(0, 1))
+def _of_block(prober: RankOne | Whole, judged: Mean | MacroF1, inputs: Tensor, orders: list[Tensor]) -> list[Rise]:
+    """Shuffle each of some inputs by itself, once in each order."""
+    own = prober.x.index_select(1, inputs).T.contiguous()
+    heard = prober.heard[inputs]
+    common, lost = _common(own), None
+    if (len(orders) > 1 and isinstance(prober, RankOne)) or len(orders) > 1:
+        rare = (own != common) & heard
+        if rare.mean(dtype=torch.float32) < 1 - COMMON:
+            values = common.expand_as(own)
+            lost = _judged(prober, judged, Block(inputs, values, values - own), rare)
+    rises = []
+    for order in orders:
+        new = own.index_select(1, order)
+        block = Block(inputs, new, new - own)
+        changed = (block.delta != 0) & heard
+        if lost is None:
+            rises.append(judged.rise(_judged(prober, judged, block, changed)))
+            continue
+        known = new == common
+        after = _judged(prober, judged, block, changed & ~known)
+        rises.append(judged.rise(torch.where(changed & known, lost, after)))
+    return rises
 
 
-class _Whole:
-    """A network that can only be run whole."""
-
-    def __init__(self, network: Network, x: Tensor) -> None:
-        self.network, self.x, self.n_together = network, x, _n_together(x)
-        self.heard = torch.ones(x.shape[1], 1, dtype=torch.bool, device=x.device)
-
-    def logits(self) -> Tensor:
-        """Run every row as it is."""
-        return torch.cat([self.network(part) for part in self.x.split(self.n_together)])
-
-    def pairs(self, block: _Block, genes: Tensor, rows: Tensor) -> Tensor:
-        """Run rows, each with one input of the block shuffled."""
-        inputs = self.x[rows]
-        inputs[torch.arange(len(rows), device=rows.device), genes + block.start] = block.shuffled[genes, rows]
-        return self.network(inputs)
+def _common(own: Tensor) -> Tensor:
+    """Guess the most frequent value of each line (n_inputs, 1): the median, which it is where it holds half of the rows."""
+    return own.median(dim=1, keepdim=True).values
 
 
-def _rise(probe: _RankOne | _Whole, truth: _Truth, block: _Block) -> Tensor:
-    """Return the rise of each row's loss for each input of a block (n_inputs, n_rows); 0 where no value changed."""
-    changed = (block.delta != 0) & probe.heard[block.start : block.stop]
-    rise = torch.zeros(block.delta.shape, dtype=truth.loss.dtype, device=block.delta.device)
-    if isinstance(probe, _RankOne) and changed.mean(dtype=torch.float32) > DENSE:
-        n_rows, every = block.delta.shape[1], torch.arange(block.delta.shape[1], device=rise.device)
-        for genes in _slices(len(rise), max(1, probe.n_together // n_rows)):
-            for rows in _slices(n_rows, probe.n_together):
-                part, own = rise[genes, rows], every[rows]
-                part[:] = truth.rise(probe.grid(block, genes, rows), own.repeat(len(part))).view(part.shape)
-        return rise.masked_fill_(~changed, 0)
-    for genes, rows in zip(*(part.split(probe.n_together) for part in changed.nonzero(as_tuple=True)), strict=True):
-        rise[genes, rows] = truth.rise(probe.pairs(block, genes, rows), rows)
-    return rise
+def _of_group(prober: RankOne | Whole, judged: Mean | MacroF1, inputs: Tensor, orders: list[Tensor]) -> list[Rise]:
+    """Shuffle some inputs together, once in each order."""
+    own, rises = prober.x[:, inputs[prober.heard[inputs, 0]]], []
+    inputs = inputs[prober.heard[inputs, 0]]
+    for order in orders:
+        new, after = own[order], judged.rows.clone()
+        changed = (new != own).any(dim=1).nonzero()[:, 0]
+        for rows in changed.split(prober.n_together):
+            after[rows] = judged.value(prober.together(inputs, new[rows], rows), rows)
+        rises.append(judged.rise(after[None]))
+    return rises
 
 
-def _cross_entropy(logits: Tensor, y: Tensor, temperature: float) -> Tensor:
-    """Return the loss of each row, in float64 where the device has it: a sure classifier's losses are tiny."""
-    dtype = torch.float32 if logits.device.type == "mps" else torch.float64
-    logits = logits.to(dtype) / temperature
-    return torch.logsumexp(logits, dim=1) - logits.gather(1, y[:, None])[:, 0]  # half the time of `cross_entropy`
-
-
-def _n_together(rows: Tensor) -> int:
-    """Return how many rows of this width are computed at once."""
-    limit = CPU_BYTES if rows.device.type == "cpu" else DEVICE_BYTES
-    return max(1, limit // (rows.shape[1] * rows.element_size()))
+def _judged(prober: RankOne | Whole, judged: Mean | MacroF1, block: Block, changed: Tensor) -> Tensor:
+    """Judge each row for each input of a block (n_inputs, n_rows), anew where `changed`, else as it was."""
+    after = judged.rows.repeat(len(changed), 1)
+    if isinstance(prober, RankOne) and changed.mean(dtype=torch.float32) > DENSE:
+        n_rows, every = changed.shape[1], torch.arange(changed.shape[1], device=changed.device)
+        for genes in _slices(len(after), max(1, prober.n_together // n_rows)):
+            for rows in _slices(n_rows, prober.n_together):
+                part = after[genes, rows]
+                value = judged.value(prober.grid(block, genes, rows), every[rows].repeat(len(part)))
+                after[genes, rows] = torch.where(changed[genes, rows], value.view(part.shape), part)
+        return after
+    for genes, rows in zip(*(part.split(prober.n_together) for part in changed.nonzero(as_tuple=True)), strict=True):
+        after[genes, rows] = judged.value(prober.pairs(block, genes, rows), rows)
+    return after
 
 
 def _slices(length: int, step: int) -> list[slice]:

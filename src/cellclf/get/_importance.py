@@ -37,7 +37,8 @@ def importance(
     Returns
     -------
     One row per gene (index `gene`) with the columns `importance` and `importance_se`: the rise of the log loss in nats
-    when the gene is shuffled, and its standard error; or, for ``method="weights"``, a sum of absolute weights and NaN.
+    when the gene is shuffled, and its standard error; or what another method gives instead. With a null also
+    `importance_qvalue`, and `importance_group` where genes were shuffled in groups.
     With `by_class=True`: one row per gene and class with the columns `gene`, `class` and `importance`.
 
     Raises
@@ -62,17 +63,22 @@ def importance(
         },
         index=index,
     )
+    if f"{key}_qvalue" in adata.var:
+        table["importance_qvalue"] = np.asarray(adata.var[f"{key}_qvalue"], dtype=np.float64)
+    if f"{key}_group" in adata.var:
+        table["importance_group"] = adata.var[f"{key}_group"].to_numpy(dtype=object)
     table["_row"] = np.arange(len(table))
     table = _tables.first(table, "importance", n_genes)
     if not by_class:
         return table.drop(columns="_row")
     record = _slots.fetch_record(adata, key, "tl.importance")
     if f"{key}_by_class" not in adata.varm:
-        msg = f"adata.varm holds no {key + '_by_class'!r}. Run `cc.tl.importance` with method='permutation' to have it."
+        msg = f"adata.varm holds no {key + '_by_class'!r}. Run `cc.tl.importance` with method='permutation', say, to have it."
         raise KeyError(msg)
     return _tables.by_class(adata.varm[f"{key}_by_class"], table, _slots.strings(record["classes"]), "importance")
 
 
-def method(adata: AnnData, key: str) -> str:
-    """Return how the importance was measured: permutation or weights."""
-    return str(_slots.fetch_record(adata, key, "tl.importance")["method"])
+def facts(adata: AnnData, key: str) -> dict[str, str]:
+    """Return how the importance was measured: `method`, and `measure` or `norm` where there is one."""
+    record = _slots.fetch_record(adata, key, "tl.importance")
+    return {name: str(record[name]) for name in ("method", "measure", "norm") if name in record}

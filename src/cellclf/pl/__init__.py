@@ -1,9 +1,29 @@
 """Pictures of what the verbs wrote; cells are drawn by scanpy."""
 
+from cellclf.pl._ablation import ablation
 from cellclf.pl._confusion import confusion
 from cellclf.pl._gene_scores import gene_scores
+from cellclf.pl._gene_similarity import gene_similarity
+from cellclf.pl._genes import genes
 from cellclf.pl._history import history
 from cellclf.pl._importance import importance
+from cellclf.pl._importance_check import importance_check
+from cellclf.pl._panel_curve import panel_curve
+from cellclf.pl._stability import stability
 from cellclf.pl._summary import summary
+from cellclf.pl._weights import weights
 
-__all__ = ["confusion", "gene_scores", "history", "importance", "summary"]
+__all__ = [
+    "ablation",
+    "confusion",
+    "gene_scores",
+    "gene_similarity",
+    "genes",
+    "history",
+    "importance",
+    "importance_check",
+    "panel_curve",
+    "stability",
+    "summary",
+    "weights",
+]

@@ -1,4 +1,4 @@
-"""Draw genes against classes."""
+"""Draw one value for each gene and class."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # three colours of Okabe and Ito that colour-blind readers tell apart
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+RED = "#CC3311"  # beside blue alone
 MISSING = "#d9d9d9"
 MANY = 20  # more classes than this get smaller, upright names
 POINTS = 72  # per inch

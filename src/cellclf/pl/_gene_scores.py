@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from matplotlib.patches import Patch
 
 from cellclf import get
 from cellclf.pl import _display
-from cellclf.pl._genes import draw_by_class
+from cellclf.pl._by_class import draw_by_class
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
 
+LEVEL = 0.05  # genes with a larger q-value are drawn pale
 LABELS = {
     "mi": "Mutual information with the label (nats)",
     "mi_corrected": "Mutual information with the label,\ncorrected for chance (nats)",
@@ -31,6 +33,8 @@ def gene_scores(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the genes that tell most about the label.
+
+    Each bar bears the q-value of the gene's mutual information; bars of genes with q > 0.05 are pale.
 
     Parameters
     ----------
@@ -74,7 +78,20 @@ def gene_scores(
         style = {"cmap": "viridis", "vmin": 0}
         return draw_by_class(ax, table, "mi", label="Information on this class\nagainst the rest (nats)", **style)
     ax = _display.gene_axes(ax, table.index)
-    ax.barh(np.arange(len(table)), table[score], height=0.7, color=_display.BLUE)
+    by_chance = (table["mi_qvalue"] > LEVEL).to_numpy()
+    colours = np.where(by_chance, _display.MISSING, _display.BLUE)
+    bars = ax.barh(np.arange(len(table)), table[score], height=0.7, color=colours)
+    ax.bar_label(bars, [_qvalue(q) for q in table["mi_qvalue"]], padding=3, fontsize=7, color=_display.GREY)
     ax.axvline(0, color=_display.GREY, linewidth=0.8)
+    ax.margins(x=0.24)
     ax.set_xlabel(LABELS[score])
+    if by_chance.any():
+        ax.legend(handles=[Patch(color=_display.MISSING, label=f"q > {LEVEL}")], loc="lower right", frameon=False)
     return ax
+
+
+def _qvalue(q: float) -> str:
+    """Write a q-value in few signs."""
+    if np.isnan(q):
+        return ""
+    return "q < 1e-300" if q < 1e-300 else f"q = {q:.2g}"

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellclf import get
-from cellclf.get._importance import method
+from cellclf.get._importance import facts
 from cellclf.pl import _display
-from cellclf.pl._genes import draw_by_class
+from cellclf.pl._by_class import draw_by_class
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
 
+LEVEL = 0.05
+DEFAULTS = {"permutation": "loss", "weights": "sum"}  # of records that do not say
 LABELS = {
-    "permutation": "Rise of the log loss when shuffled (nats)",
-    "weights": "Sum of absolute weights in the first layer",
+    "loss": "Rise of the log loss when shuffled (nats)",
+    "accuracy": "Fall of the accuracy when shuffled",
+    "macro_f1": "Fall of the macro-F1 when shuffled",
+    "sum": "Sum of absolute weights in the first layer",
+    "l2": "Length of the weights in the first layer",
+    "path": "Sum of absolute weights along all paths",
+    "integrated_gradients": "Mean size of the attribution (integrated gradients)",
+    "deep_lift": "Mean size of the attribution (DeepLIFT)",
+    "gradient_shap": "Mean size of the attribution (gradient SHAP)",
+}
+BY_CLASS = {
+    "loss": "Rise of the log loss for\nthis class (nats)",
+    "accuracy": "Fall of the accuracy\nfor this class",
+    "macro_f1": "Fall of F1\nfor this class",
+    "path": "Weight along all paths\nto this class",
 }
 
 
@@ -31,7 +47,8 @@ def importance(
 ) -> Axes:
     """Draw the genes that a classifier needs most.
 
-    Each point is the mean over the repeated permutations, with its standard error.
+    Each point is the mean over the repeated permutations, or over the cells for gradients, with its standard error. Where
+    a null was measured, points are filled if the q-value is at most 0.05.
 
     Parameters
     ----------
@@ -64,25 +81,47 @@ def importance(
     >>> cc.pl.importance(adata, n_genes=10)  # doctest: +SKIP
     """
     table = get.importance(adata, key=key, n_genes=n_genes, by_class=by_class)
+    known = facts(adata, key)
+    what = known.get("measure", known.get("norm", DEFAULTS.get(known["method"], known["method"])))
     if by_class:
+        signed = what in BY_CLASS
         largest = np.nanmax(np.abs(table["importance"].to_numpy()), initial=0) or 1.0
-        style = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
-        return draw_by_class(ax, table, "importance", label="Rise of the log loss for\nthis class (nats)", **style)
-    error = table["importance_se"] if table["importance_se"].notna().any() else None
+        style: dict[str, Any] = {
+            "cmap": "RdBu_r" if signed else "Blues",
+            "vmin": -largest if signed else 0,
+            "vmax": largest,
+        }
+        label = BY_CLASS.get(what, "Mean size of the attribution\nin cells of this class")
+        return draw_by_class(ax, table, "importance", label=label, **style)
     ax = _display.gene_axes(ax, table.index)
     ax.axvline(0, color=_display.GREY, linewidth=0.8)
-    ax.errorbar(
-        table["importance"],
-        np.arange(len(table)),
-        xerr=error,
-        fmt="o",
-        markersize=5,
-        color=_display.BLUE,
-        ecolor=_display.GREY,
-        elinewidth=1.2,
-        capsize=2,
-    )
+    _draw_points(ax, table)
     ax.grid(axis="y", color="#ebebeb", linewidth=0.8)
     ax.set_axisbelow(True)
-    ax.set_xlabel(LABELS[method(adata, key)] + ("" if error is None else "\nmean ± standard error of the repeats"))
+    of = "repeats" if known["method"] == "permutation" else "cells"
+    error = table["importance_se"].notna().any()
+    ax.set_xlabel(LABELS[what] + (f"\nmean ± standard error of the {of}" if error else ""))
     return ax
+
+
+def _draw_points(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw the genes from top to bottom, hollow where chance may do as well."""
+    place = np.arange(len(table))
+    if table["importance_se"].notna().any():
+        style: dict[str, Any] = {"fmt": "none", "ecolor": _display.GREY, "elinewidth": 1.2, "capsize": 2}
+        ax.errorbar(table["importance"], place, xerr=table["importance_se"], **style)
+    passing = np.ones(len(table), dtype=bool)
+    if "importance_qvalue" in table:
+        passing = (table["importance_qvalue"] <= LEVEL).to_numpy()
+    for mask, face, label in ((passing, _display.BLUE, f"q ≤ {LEVEL}"), (~passing, "white", f"q > {LEVEL}")):
+        if mask.any():
+            points: dict[str, Any] = {
+                "marker": "o",
+                "markersize": 5,
+                "linestyle": "none",
+                "color": _display.BLUE,
+                "zorder": 3,
+            }
+            ax.plot(table["importance"][mask], place[mask], markerfacecolor=face, label=label, **points)
+    if "importance_qvalue" in table:
+        ax.legend(loc="lower right", frameon=False, fontsize="small", handletextpad=0.2)

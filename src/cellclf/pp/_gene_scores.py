@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from anndata import AnnData
+    from distributed import Client
     from numpy.typing import NDArray
 
     from cellclf._types import Matrix
@@ -31,6 +32,8 @@ def gene_scores(
     batch: str | None = None,
     key_added: str | None = None,
     copy: bool = False,
+    client: Client | None = None,
+    device: str | None = None,
 ) -> AnnData | None:
     r"""Score each gene by what its expression tells about the class of a cell.
 
@@ -51,7 +54,8 @@ def gene_scores(
     ----------
     adata
         Annotated data, cells in rows. The matrix (n_obs × n_vars) may be a NumPy array, a SciPy CSR or CSC matrix, backed,
-        or a dask array of these; it is never made dense, copied or changed as a whole.
+        or a dask array of these; it is never made dense, copied or changed as a whole, and the memory used does not grow
+        with its rows.
     label
         Column of `adata.obs` with the class of each cell. `None`: the recorded label, else the only column that can be
         one. Cells without a class are left out.
@@ -59,7 +63,8 @@ def gene_scores(
         ``"auto"``: for counts the edges 0, 1, 2, 3, 4, 5, 7, 9, 12, 16, 21, … in every gene (unless most counts above
         zero exceed 16), for anything else ``"quantile"``. ``"counts"``: one bin for each whole number. ``"quantile"``:
         zero is a bin of its own, other values are cut at their quantiles, learnt on at most 8192 evenly spaced cells.
-        ``"uniform"``: bins of equal width.
+        ``"uniform"``: bins of equal width. From disk, counts are read once (``"counts"``, and ``"auto"`` where it finds
+        counts, after a look at 512 cells), anything else twice; a CSC matrix is read once with any bins.
     n_bins
         Largest number of bins of a gene. `None`: 16. Not with ``bins="counts"``.
     layer
@@ -75,6 +80,11 @@ def gene_scores(
         Prefix of the written fields, e.g. ``"x"`` for `adata.var['x_mi']` and the record `adata.uns['x']`.
     copy
         Return a changed copy instead.
+    client
+        A :class:`distributed.Client` whose workers read and count pieces of the matrix; only tables travel. `None`: this
+        process does, reading one piece while it counts another.
+    device
+        Device of torch that counts, such as ``"cuda"``; the same whole numbers. `None`: the processor.
 
     Returns
     -------
@@ -119,9 +129,10 @@ def gene_scores(
     masks = _slots.split_rows(adata, split)
     rows = np.ones(adata.n_obs, bool) if masks is None else masks["train"]
     found = _slots.restrict(found, rows, what="labelled cells" if masks is None else "training cells")
-    batches = None if batch is None else _batch_codes(adata, batch, found.codes >= 0)
+    batches = None if batch is None else batch_codes(adata, batch, found.codes >= 0)
     try:
-        scores = compute(x, found.codes, len(found.classes), bins=bins, n_bins=n_bins, batch=batches)
+        x = stats.on_workers(x, client)
+        scores = compute(x, found.codes, len(found.classes), bins=bins, n_bins=n_bins, batch=batches, device=device)
     except stats.BadValueError as error:
         msg = f"{error} That gene is {str(adata.var_names[error.gene])!r}."
         raise ValueError(msg) from error
@@ -140,13 +151,16 @@ def compute(
     bins: Literal["auto", "counts", "quantile", "uniform"] = "auto",
     n_bins: int | None = None,
     batch: NDArray[np.integer[Any]] | None = None,
+    device: str | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Compute all scores from the rows with a class (code ≥ 0), within each batch if there are several."""
-    edges = stats.bin_edges(x, codes >= 0, bins=bins, n_bins=n_bins)
-    strata = [codes] if batch is None else [np.where(batch == b, codes, -1) for b in np.unique(batch[codes >= 0])]
+    options: dict[str, Any] = {"bins": bins, "n_bins": n_bins, "device": device}
+    if batch is None:
+        tables = iter([stats.cut_and_count(x, codes, n_classes=n_classes, **options)])
+    else:
+        tables = stats.cut_and_count_within(x, codes, batch, n_classes=n_classes, **options)
     sums: dict[str, Any] = {}
-    for stratum in strata:
-        table = stats.contingency(x, stratum, bins=edges, n_classes=n_classes)
+    for table in tables:
         for name, value in _of_table(table, table.total / (codes >= 0).sum()).items():
             sums[name] = sums[name] + value if name in sums else value
     independence = sums.pop("independence")
@@ -183,7 +197,7 @@ def slots(
     }
 
 
-def _batch_codes(adata: AnnData, batch: str, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+def batch_codes(adata: AnnData, batch: str, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Number the batches; every counted cell must have one."""
     numbers, _ = pd.factorize(_slots.member(adata.obs, batch, "batch", "adata.obs"))
     without = int(((numbers < 0) & counted).sum())

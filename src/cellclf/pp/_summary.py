@@ -8,7 +8,6 @@ import numpy as np
 
 from cellclf import _slots, stats
 from cellclf.pp import _content, _covariates, _spread
-from cellclf.stats import extremes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +46,7 @@ def summary(
     ----------
     adata
         Annotated data, cells in rows. The matrix (n_obs × n_vars) may be a NumPy array, a SciPy CSR or CSC matrix, backed,
-        or a dask array of these; it is never made dense or changed.
+        or a dask array of these; it is never made dense or changed, and read once (but for the rows looked at).
     label
         Column of `adata.obs` with the class of each cell. `None`: the recorded label, else the only column that can be
         one.
@@ -126,9 +125,8 @@ def _class_sizes(found: _slots.Labels, masks: Mapping[str, NDArray[np.bool_]] | 
 def _look(x: Any, rows: NDArray[np.bool_], names: NDArray[Any], min_std: float) -> dict[str, Any]:
     """Describe the values of the matrix."""
     n_groups = 1 if rows.all() else 2
-    zeros = _spread.zero_counts(x, np.where(rows, 0, 1), n_groups)
-    lowest, highest, _ = extremes(x, np.ones(x.shape[0], bool))
-    genes = _content.Genes(lowest, highest, *stats.mean_std(x, rows))
+    zeros, lowest, highest, mean, std = stats.describe(x, np.where(rows, 0, 1), n_groups)
+    genes = _content.Genes(lowest, highest, mean, std)
     sample = _content.sampled(x)
     judged = _content.content(sample, genes, x.shape[0])
     low = np.flatnonzero(genes.std < min_std)

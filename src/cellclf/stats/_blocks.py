@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from cellclf._types import DaskArray
 from cellclf.stats import _kernels, _threads
+from cellclf.stats._pieces import BLOCK_BYTES, REFUSED, Parts, is_at_hand, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-BLOCK_BYTES = 64 * 2**20  # what is read or converted at a time
 _CONVERTED = {"b": "u1", "f2": "f4", "f16": "f8"}  # kinds numba does not take; everything else stays as it is
-_REFUSED = "Give a NumPy array, a SciPy CSR or CSC matrix, a backed dataset of these or a dask array of these."
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,17 +110,14 @@ class Block:
 def blocks(x: Any, rows: NDArray[np.int64] | None = None) -> Iterator[Block]:
     """Go through a matrix: rows downwards, and within the same rows columns to the right.
 
-    Where only some `rows` (numbers, in order) are wanted, parts of the file or chunks that hold none of them are not read.
+    Of a dask array or a dataset on disk one piece is read in the background while another is in use. Where only some
+    `rows` (numbers, in order) are wanted, little else is read.
     """
-    if isinstance(x, DaskArray):
-        yield from _dask_blocks(x, rows)
-    elif sparse.issparse(x) or isinstance(x, np.ndarray):
+    if is_at_hand(x):
         yield from _memory_blocks(x, 0, 0)
-    elif hasattr(x, "shape") and hasattr(x, "dtype") and hasattr(x, "__getitem__"):
-        yield from _backed_blocks(x, rows)
     else:
-        msg = f"The matrix is a {type(x).__name__}, which cannot be read here. {_REFUSED}"
-        raise TypeError(msg)
+        for part in x.parts if isinstance(x, Parts) else stream(x, rows):
+            yield from _memory_blocks(part.values, part.row, part.column)
 
 
 def require_sound(disorder: int) -> int:
@@ -137,7 +132,7 @@ def check_shape(x: Any, n_rows: int, what: str) -> None:
     """Refuse what is not a matrix, or one whose rows do not belong to the vector given with it."""
     shape = getattr(x, "shape", None)
     if shape is None or len(shape) != 2:
-        msg = f"The matrix is a {type(x).__name__} of shape {shape}, but it must have two dimensions. {_REFUSED}"
+        msg = f"The matrix is a {type(x).__name__} of shape {shape}, but it must have two dimensions. {REFUSED}"
         raise TypeError(msg) if shape is None else ValueError(msg)
     if shape[0] != n_rows:
         msg = f"{what} has {n_rows} entries, but the matrix has {shape[0]} rows. Give one entry for each row."
@@ -199,44 +194,3 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
     plain = np.ascontiguousarray(values, dtype=_wanted(values.dtype)).view(np.ndarray)
     plain.flags.writeable = False
     return plain
-
-
-def _dask_blocks(x: Any, rows: NDArray[np.int64] | None) -> Iterator[Block]:
-    """Compute the chunks of a dask array one after another."""
-    row = 0
-    for i, height in enumerate(x.chunks[0]):
-        column = 0
-        for j, width in enumerate(x.chunks[1]):
-            if _holds_any(rows, row, row + height):
-                yield from _memory_blocks(x.blocks[i, j].compute(), row, column)
-            column += width
-        row += height
-
-
-def _backed_blocks(x: Any, rows: NDArray[np.int64] | None) -> Iterator[Block]:
-    """Read a dataset on disk in whole rows (or, if it is CSC, whole columns) of bounded size."""
-    n_rows, n_columns = x.shape
-    if getattr(x, "format", None) == "csc":
-        step = _step(x, n_columns, n_rows, 1)
-        for first in range(0, n_columns, step):
-            yield from _memory_blocks(x[:, first : first + step], 0, first)
-        return
-    chunk = (getattr(x, "chunks", None) or (1,))[0]
-    step = _step(x, n_rows, n_columns, chunk)
-    for first in range(0, n_rows, step):
-        if _holds_any(rows, first, first + step):
-            piece = x[first : first + step]
-            yield from _memory_blocks(piece if sparse.issparse(piece) else np.asarray(piece), first, 0)
-
-
-def _holds_any(rows: NDArray[np.int64] | None, start: int, stop: int) -> bool:
-    """Whether one of the wanted rows lies in a range."""
-    return rows is None or bool(np.searchsorted(rows, start) < np.searchsorted(rows, stop))
-
-
-def _step(x: Any, n_major: int, n_minor: int, chunk: int) -> int:
-    """Choose how many rows (or columns) to read at a time: about BLOCK_BYTES, in whole chunks of the file."""
-    group = getattr(x, "group", None)
-    stored = group["data"].shape[0] if group is not None else n_major * n_minor
-    lines = int(n_major * BLOCK_BYTES / max(1, 8 * stored))
-    return max(1, chunk, lines // chunk * chunk)

@@ -12,7 +12,9 @@ import numpy as np
 
 from cellclf.stats import _kernels, _threads
 from cellclf.stats._blocks import Block, blocks, check_shape
+from cellclf.stats._distributed import over
 from cellclf.stats._findings import Findings
+from cellclf.stats._pieces import is_at_hand
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,15 +74,17 @@ class ContingencyTable:
         if self.counts.shape != other.counts.shape or not np.array_equal(self.offsets, other.offsets):
             msg = "The tables have different genes, bins or classes, so they cannot be added. Count both with the same bins."
             raise ValueError(msg)
-        counts = _table_type(self.total + other.total)
+        counts = table_type(self.total + other.total)
         return ContingencyTable(np.add(self.counts, other.counts, dtype=counts), self.offsets)
 
 
-def contingency(x: Any, codes: NDArray[np.integer[Any]], *, bins: Bins, n_classes: int) -> ContingencyTable:
+def contingency(
+    x: Any, codes: NDArray[np.integer[Any]], *, bins: Bins, n_classes: int, device: str | None = None
+) -> ContingencyTable:
     """Count, for every gene, the rows of each class in each bin.
 
     Zeros of a sparse matrix are counted by subtraction; values are checked in the same pass. Blocks of backed and dask
-    arrays stream through: the memory used is that of the table and a block.
+    arrays stream through, one being read while another is counted: the memory used is that of the table and two blocks.
 
     Parameters
     ----------
@@ -92,6 +96,8 @@ def contingency(x: Any, codes: NDArray[np.integer[Any]], *, bins: Bins, n_classe
         Where the values are cut.
     n_classes
         Number of classes.
+    device
+        Device of torch that counts, e.g. ``"cuda"``. `None`: the processor, by compiled loops.
 
     Returns
     -------
@@ -113,19 +119,16 @@ def contingency(x: Any, codes: NDArray[np.integer[Any]], *, bins: Bins, n_classe
     """
     codes = _check_codes(x, codes, bins, n_classes)
     class_sizes = np.bincount(codes[codes >= 0], minlength=n_classes)
-    counts = np.zeros((n_classes, bins.edges.size), _table_type(codes.size))
-    findings = Findings()
-    for block in blocks(x):
-        columns = bins.columns(block.columns)
-        out = counts[:, bins.offsets[block.columns.start] : bins.offsets[block.columns.stop]]
-        found = _count(block, codes[block.rows], columns, out, 1)
-        if found.disorder and block.has_duplicates():
-            _count(block, codes[block.rows], columns, out, -1)
-            found = _count(block.canonical(), codes[block.rows], columns, out, 1)
-        findings |= found.shifted(block.columns.start)
+    added = partial(_added, table_type(codes.size))
+    counts, findings = over(x, _tally, codes, bins, n_classes, device, combine=added)
     findings.require_finite()
     if bins.kind == "counts":
         findings.require_whole()
+    return with_zeros(counts, class_sizes, bins)
+
+
+def with_zeros(counts: NDArray[Any], class_sizes: NDArray[np.int64], bins: Bins) -> ContingencyTable:
+    """Make a table of the stored values a whole one: what was not stored is zero."""
     _threads.over_ranges(
         lambda first, stop: _kernels.fill_zeros(counts, class_sizes, bins.offsets, bins.zero_bins, first, stop),
         bins.n_genes,
@@ -133,16 +136,53 @@ def contingency(x: Any, codes: NDArray[np.integer[Any]], *, bins: Bins, n_classe
     return ContingencyTable(counts, bins.offsets)
 
 
+def _tally(
+    x: Any, codes: NDArray[np.int32], bins: Bins, n_classes: int, device: str | None
+) -> tuple[NDArray[Any], Findings]:
+    """Count the stored values of all blocks."""
+    if device is not None:
+        from cellclf.stats import _device
+
+        return _device.tally(blocks(x), codes, bins, n_classes, device)
+    counts = np.zeros((n_classes, bins.edges.size), table_type(codes.size))
+    planes = np.zeros_like(counts) if bins.kind == "geometric" and not is_at_hand(x) else None
+    findings = Findings()
+    for block in blocks(x):
+        in_planes = block.by_rows and block.n_columns == bins.n_genes
+        if planes is not None and in_planes:
+            findings |= count_block(block, codes[block.rows], bins, planes, in_planes=True)
+        else:
+            findings |= count_block(block, codes[block.rows], bins, counts)
+    if planes is not None:
+        lines = zip(planes, counts, strict=True)
+        _threads.run([partial(_kernels.add_planes, line, bins.n_genes, out) for line, out in lines])
+    return counts, findings
+
+
+def count_block(
+    block: Block, codes: NDArray[np.int32], bins: Bins, counts: NDArray[Any], *, in_planes: bool = False
+) -> Findings:
+    """Add a block's stored values to a table of all genes, which may lie bin after bin (`in_planes`)."""
+    genes = block.columns
+    columns, out = bins.columns(genes), counts[:, bins.offsets[genes.start] : bins.offsets[genes.stop]]
+    turn = bins.kind == "geometric" and not in_planes
+    found = _count(block, codes, columns, out, 1, turn)
+    if found.disorder and block.has_duplicates():
+        _count(block, codes, columns, out, -1, turn)
+        found = _count(block.canonical(), codes, columns, out, 1, turn)
+    return found.shifted(genes.start)
+
+
+def _added(
+    dtype: type[np.signedinteger[Any]], upper: tuple[NDArray[Any], Findings], lower: tuple[NDArray[Any], Findings]
+) -> tuple[NDArray[Any], Findings]:
+    """Add what two pieces gave."""
+    return np.add(upper[0], lower[0], dtype=dtype), upper[1] | lower[1]
+
+
 def _check_codes(x: Any, codes: NDArray[Any], bins: Bins, n_classes: int) -> NDArray[np.int32]:
     """Refuse what does not fit together before anything is counted."""
-    codes = np.asarray(codes)
-    check_shape(x, codes.size, "codes")
-    if codes.dtype.kind not in "iu":
-        msg = f"codes holds {codes.dtype}, but classes are whole numbers from 0. Use e.g. `pandas.factorize`."
-        raise ValueError(msg)
-    if codes.size and not -1 <= codes.min() <= codes.max() < n_classes:
-        msg = f"codes reach from {codes.min()} to {codes.max()}, but must lie between -1 and {n_classes - 1}."
-        raise ValueError(msg)
+    checked = checked_codes(x, codes, n_classes)
     if x.shape[1] != bins.n_genes:
         msg = f"bins are for {bins.n_genes} genes, but the matrix has {x.shape[1]}. Learn them on this matrix."
         raise ValueError(msg)
@@ -152,18 +192,32 @@ def _check_codes(x: Any, codes: NDArray[Any], bins: Bins, n_classes: int) -> NDA
             f"{MAX_CELLS:,}. Use bins='quantile' (with a smaller n_bins), or fewer classes or genes."
         )
         raise ValueError(msg)
+    return checked
+
+
+def checked_codes(x: Any, codes: NDArray[Any], n_classes: int) -> NDArray[np.int32]:
+    """Refuse codes that do not belong to the rows of the matrix, or reach beyond the classes."""
+    codes = np.asarray(codes)
+    check_shape(x, codes.size, "codes")
+    if codes.dtype.kind not in "iu":
+        msg = f"codes holds {codes.dtype}, but classes are whole numbers from 0. Use e.g. `pandas.factorize`."
+        raise ValueError(msg)
+    if codes.size and not -1 <= codes.min() <= codes.max() < n_classes:
+        msg = f"codes reach from {codes.min()} to {codes.max()}, but must lie between -1 and {n_classes - 1}."
+        raise ValueError(msg)
     return codes.astype(np.int32)
 
 
-def _table_type(n_rows: int) -> type[np.signedinteger[Any]]:
+def table_type(n_rows: int) -> type[np.signedinteger[Any]]:
     """Return the type that can hold any count of so many rows."""
     return np.int32 if n_rows <= np.iinfo(np.int32).max else np.int64
 
 
-def _count(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int) -> Findings:
+def _count(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int, turn: bool) -> Findings:
     """Add a block's stored values to the table (or, with step -1, take them away again)."""
-    count = _count_by_rows if block.by_rows else _count_by_columns
-    return count(block, codes, bins, out, step)
+    if block.by_rows:
+        return _count_by_rows(block, codes, bins, out, step, turn)
+    return _count_by_columns(block, codes, bins, out, step)
 
 
 def _count_by_columns(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int) -> Findings:
@@ -173,14 +227,16 @@ def _count_by_columns(block: Block, codes: NDArray[np.int32], bins: Bins, out: N
     return Findings.of(_threads.run(tasks))
 
 
-def _count_by_rows(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int) -> Findings:
+def _count_by_rows(
+    block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int, turn: bool
+) -> Findings:
     """Count class after class, so that one class's line of the table stays in the cache.
 
     The rows, ordered by class, are cut into pieces of about equal size, each counted into a line of its own, narrow
     enough to halve the cache it takes; one thread at a time adds its line to the table, and integers add in any order.
+    Lines of bins that all genes share lie bin after bin; `turn` says whether those of the table do not.
     """
     search = (step, *bins.search(block.data.dtype), bins.offsets, bins.largest(block.data.dtype))
-    in_planes = bins.kind == "geometric"
     narrow = np.int16 if codes.max(initial=0) <= np.iinfo(np.int16).max else np.int32  # sorts in linear time
     order = np.argsort(codes.astype(narrow), kind="stable")
     order = order[np.searchsorted(codes[order], 0) :]
@@ -192,7 +248,7 @@ def _count_by_rows(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDAr
         line = np.zeros(out.shape[1], LINE)
         finding = _kernels.count_rows(*block.arrays, rows, *search, line)
         with adding:
-            if in_planes:
+            if turn:
                 _kernels.add_planes(line, bins.n_genes, out[code])
             else:
                 out[code] += line

@@ -84,15 +84,30 @@ def mean_std(x: Any, rows: NDArray[np.bool_] | None = None) -> tuple[NDArray[np.
     if not rows.any():
         msg = "No row counts, so there is no mean. Give at least one row."
         raise ValueError(msg)
-    total, unfinished = _Moments.none(x.shape[1]), _Moments.none(x.shape[1])
+    running = RunningMoments(x.shape[1], rows)
     for block in blocks(x):
+        running.add(block)
+    return running.mean_std()
+
+
+class RunningMoments:
+    """Moments of the marked rows of the blocks added so far."""
+
+    def __init__(self, n_genes: int, rows: NDArray[np.bool_]) -> None:
+        self.rows, self.total, self.unfinished = rows, _Moments.none(n_genes), _Moments.none(n_genes)
+
+    def add(self, block: Block) -> None:
+        """Add the next block."""
         if block.n_rows:
-            lying = block.in_order().to_rows()
-            _add(lying, rows, total.of(block.columns), unfinished.of(block.columns))
-    if not np.isfinite(total.spread).all():
-        bad = ~np.isfinite(total.spread)
-        Findings(not_finite=int(bad.sum()), gene_not_finite=int(np.argmax(bad))).require_finite()
-    return total.mean, np.sqrt(total.spread / total.n)
+            lying, genes = block.in_order().to_rows(), block.columns
+            _add(lying, self.rows, self.total.of(genes), self.unfinished.of(genes))
+
+    def mean_std(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and standard deviation of each gene."""
+        if not np.isfinite(self.total.spread).all():
+            bad = ~np.isfinite(self.total.spread)
+            Findings(not_finite=int(bad.sum()), gene_not_finite=int(np.argmax(bad))).require_finite()
+        return self.total.mean, np.sqrt(self.total.spread / self.total.n)
 
 
 def _add(block: Block, rows: NDArray[np.bool_], total: _Moments, unfinished: _Moments) -> None:

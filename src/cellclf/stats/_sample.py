@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from cellclf.stats._blocks import Block, blocks, require_sound
+from cellclf.stats._distributed import over
 from cellclf.stats._findings import Findings
 
 if TYPE_CHECKING:
@@ -20,10 +21,9 @@ def sample_rows(x: Any, rows: NDArray[np.bool_], n_rows: int, *, run: int = 1) -
     if visible.size > n_rows:
         starts = np.arange(n_rows // run) * visible.size // (n_rows // run)
         visible = visible[(starts[:, None] + np.arange(run)).ravel()]
-    bands: dict[tuple[int, int], list[sparse.csc_matrix]] = {}
-    for block in blocks(x, visible):
-        wanted = visible[(visible >= block.rows.start) & (visible < block.rows.stop)] - block.rows.start
-        bands.setdefault((block.columns.start, block.columns.stop), []).append(_picked(block, wanted))
+    mask = np.zeros(rows.size, bool)
+    mask[visible] = True
+    bands = over(x, _collected, mask, combine=_joined, wanted=visible)
     columns = [sparse.vstack(bands[key], format="csc") for key in sorted(bands)]
     sample = columns[0] if len(columns) == 1 else sparse.hstack(columns, format="csc")
     if not np.isfinite(sample.data).all():
@@ -31,6 +31,24 @@ def sample_rows(x: Any, rows: NDArray[np.bool_], n_rows: int, *, run: int = 1) -
         bad = genes[~np.isfinite(sample.data)]
         Findings(not_finite=bad.size, gene_not_finite=int(bad.min())).require_finite()
     return sample
+
+
+_Bands = dict[tuple[int, int], list[sparse.csc_matrix]]
+
+
+def _collected(x: Any, mask: NDArray[np.bool_]) -> _Bands:
+    """Copy the marked rows of each block, by the columns it holds."""
+    visible = np.flatnonzero(mask)
+    bands: _Bands = {}
+    for block in blocks(x, visible):
+        wanted = visible[(visible >= block.rows.start) & (visible < block.rows.stop)] - block.rows.start
+        bands.setdefault((block.columns.start, block.columns.stop), []).append(_picked(block, wanted))
+    return bands
+
+
+def _joined(upper: _Bands, lower: _Bands) -> _Bands:
+    """Put rows below others."""
+    return {key: upper.get(key, []) + lower.get(key, []) for key in upper | lower}
 
 
 def _picked(block: Block, rows: NDArray[np.int64]) -> sparse.csc_matrix:

@@ -1,8 +1,28 @@
 """Tools: train a classifier, predict, evaluate, and measure which genes it listens to."""
 
+from cellclf.tl._ablation import Ablation, ablation
 from cellclf.tl._evaluate import Evaluation, evaluate
+from cellclf.tl._explain import explain
 from cellclf.tl._importance import importance
+from cellclf.tl._importance_check import ImportanceCheck, importance_check
+from cellclf.tl._panel_curve import PanelCurve, panel_curve
 from cellclf.tl._predict import predict
+from cellclf.tl._stability import Stability, stability
 from cellclf.tl._train import train
 
-__all__ = ["Evaluation", "evaluate", "importance", "predict", "train"]
+__all__ = [
+    "Ablation",
+    "Evaluation",
+    "ImportanceCheck",
+    "PanelCurve",
+    "Stability",
+    "ablation",
+    "evaluate",
+    "explain",
+    "importance",
+    "importance_check",
+    "panel_curve",
+    "predict",
+    "stability",
+    "train",
+]

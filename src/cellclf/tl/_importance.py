@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from cellclf import _slots
-from cellclf.attribution import first_layer_norms, permutation_importance
-from cellclf.fit._hardware import device_of
-from cellclf.tl._model import find_genes, read, resolve, truth
+from cellclf.tl._gene_groups import check_groups
+from cellclf.tl._inputs import check_genes, check_number
+from cellclf.tl._listen import Found, by_gradients, by_permutation, by_weights
+from cellclf.tl._model import resolve
+from cellclf.tl._references import Baseline, check_baseline
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
     from cellclf._types import Rng
 
+CELLS = {"label", "layer", "rows", "rng", "split"}
+# what each method reads beyond the genes
+OPTIONS: dict[str, set[str]] = {
+    "permutation": CELLS | {"groups", "measure", "n_repeats", "null", "within"},
+    "weights": {"label", "layer", "norm", "null", "rng", "split"},
+    "integrated_gradients": CELLS - {"rng"} | {"baseline", "n_steps"},
+    "deep_lift": CELLS - {"rng"} | {"baseline"},
+    "gradient_shap": CELLS | {"baseline", "n_steps"},
+}
+DEFAULTS = {
+    "baseline": "mean",
+    "groups": None,
+    "label": None,
+    "layer": None,
+    "measure": "loss",
+    "n_repeats": 5,
+    "n_steps": None,
+    "norm": "sum",
+    "null": "auto",
+    "rng": 0,
+    "rows": None,
+    "split": "split",
+    "within": None,
+}
+RUN = {"permutation": by_permutation, "weights": by_weights}
+
 
 def importance(
     adata: AnnData,
     classifier: Classifier | AnnData | str | os.PathLike[str] | None = None,
     *,
-    method: Literal["permutation", "weights"] = "permutation",
+    method: Literal["permutation", "weights", "integrated_gradients", "deep_lift", "gradient_shap"] = "permutation",
+    measure: Literal["loss", "accuracy", "macro_f1"] = "loss",
+    groups: Mapping[str, Sequence[str]] | float | None = None,
+    within: str | None = None,
+    null: Literal["auto", "shadow"] | None = "auto",
+    norm: Literal["sum", "l2", "path"] = "sum",
+    baseline: Baseline = "mean",
+    n_steps: int | None = None,
     rows: str | Sequence[bool] | np.ndarray | None = None,
     n_repeats: int = 5,
     rng: Rng = 0,
@@ -51,9 +87,19 @@ def importance(
     changed. All genes share the permutation of a repeat. A value around zero means that the classifier can do without
     the gene, which two genes that tell the same can both.
 
-    ``method="weights"`` adds up the absolute weights that leave the gene in the first layer, for the gene scaled to unit
-    standard deviation (or as :class:`cellclf.Fit` scaled it). It says what the network *can* listen to, and reads no
-    cells.
+    ``method="weights"`` adds up the weights that leave the gene, for the gene scaled to unit standard deviation (or as
+    :class:`cellclf.Fit` scaled it). It says what the network *can* listen to, and reads no cells.
+
+    ``method="integrated_gradients"`` :cite:p:`Sundararajan2017`, ``"deep_lift"`` :cite:p:`Shrikumar2017` and
+    ``"gradient_shap"`` :cite:p:`Lundberg2017` part the score of each cell's own class among the genes, in comparison with
+    a baseline; the importance is the mean size of a gene's part. The score is the logit over the temperature, less the
+    mean over the classes.
+
+    **The null.** For permutation and weights the network is trained once more, on the rows it learnt from, beside shadow
+    genes: copies of genes whose cells are shuffled :cite:p:`Kursa2010`, and which had to win their places by what they seem to tell, as the
+    genes had. With all importances taken in that second network,
+    :math:`q(t) = (1 + \#\{\text{shadows} \ge t\}) / \max(1, \#\{\text{genes} \ge t\})` estimates which share of the
+    genes at least that important owe it to chance. Where genes are correlated it is a heuristic.
 
     Parameters
     ----------
@@ -63,14 +109,36 @@ def importance(
         A :class:`cellclf.Classifier`, the path of a saved one, or an AnnData that carries one. `None`: the one in
         `adata.uns['cellclf']`.
     method
-        ``"permutation"`` or ``"weights"``.
+        ``"permutation"``, ``"weights"``, ``"integrated_gradients"``, ``"deep_lift"`` or ``"gradient_shap"``.
+    measure
+        What permutation makes worse: ``"loss"``, ``"accuracy"`` or ``"macro_f1"``.
+    groups
+        Genes shuffled together: a mapping of names to genes (each in one group at most), the correlation above which
+        genes form a cluster (between 0 and 1, average linkage over the chosen rows), or a number of clusters. Every
+        gene of a group gets the group's importance; genes in no group are shuffled alone.
+    within
+        Column of `adata.obs`: values are shuffled among cells of the same batch or class only.
+    null
+        ``"shadow"``: compare with shadow genes, at the cost of one more training with up to twice the genes. ``"auto"``:
+        do so if `adata` holds the rows and genes that the classifier was trained on, no `groups` are given, and the network
+        begins with a linear layer (others are run whole for each gene and shadow, which takes long). `None`: do not.
+    norm
+        How weights are added up: ``"sum"`` of the absolute weights in the first layer, their length (``"l2"``), or
+        ``"path"``: products of weights along all paths from the gene to each class, for networks with one hidden layer
+        at most.
+    baseline
+        What the gradient methods compare a cell with: the ``"mean"`` training cell, a cell that expresses nothing
+        (``"zeros"``), or the mean cells of the other classes (``"class"``: their average; ``"gradient_shap"`` draws from
+        them).
+    n_steps
+        Points on the way from baseline to cell, or random samples of ``"gradient_shap"``. `None`: 50.
     rows
         ``"train"``, ``"valid"``, ``"test"`` or a boolean mask (n_obs). `None`: the test rows, else the validation rows,
-        else all labelled rows. Their values of the classifier's genes are held in memory (4 bytes each).
+        else all labelled rows. Permutation holds their values of the classifier's genes in memory (4 bytes each).
     n_repeats
         Number of permutations.
     rng
-        Seed or generator of the permutations; the same seed gives the same importances.
+        Seed or generator of the permutations, samples and shadows; the same seed gives the same importances.
     label
         Column of `adata.obs` with the true classes. `None`: the one that the classifier was trained on. Cells without
         a class, or of a class that the classifier never saw, are left out.
@@ -90,30 +158,44 @@ def importance(
     `None`, or the changed copy if `copy=True`. Sets the following fields:
 
     `adata.var['importance']` : :class:`pandas.Series` (n_vars, float64)
-        Rise of the log loss in nats, mean over the repeats (or sum of absolute weights); exactly 0 for a gene that the
-        classifier does not read, or that is constant over the cells.
+        Rise of the log loss in nats (or fall of accuracy or macro-F1), mean over the repeats; or sum of absolute weights;
+        or mean absolute attribution. Exactly 0 for a gene that the classifier does not read; permutation gives 0 to one
+        that is constant over the cells.
     `adata.var['importance_se']` : :class:`pandas.Series` (n_vars, float64)
-        Standard error of that mean, from the scatter of the repeats; NaN for one repeat and for weights.
+        Standard error of that mean, from the scatter of the repeats, or of the cells for gradients; NaN for one repeat
+        and for weights.
+    `adata.var['importance_qvalue']` : :class:`pandas.Series` (n_vars, float64)
+        Estimated share of chance among the genes at least as important, 1 for genes that are not read. Only with a null.
     `adata.varm['importance_by_class']` : :class:`numpy.ndarray` (n_vars × n_classes, float64)
-        The same rise averaged over the cells of each class, NaN for a class without cells. Permutation only: weights
-        take an earlier one away.
+        The same importance averaged over the cells of each class, NaN for a class without cells; of macro-F1 the fall of
+        the class's F1; of ``norm="path"`` the signed weight. Other weights have none.
     `adata.uns['importance']` : dict
-        Record of the call, with `method` and `classes` and, for permutation, `n_rows`, `n_repeats` and `loss`, the log
-        loss with nothing shuffled.
+        Record of the call, with `method`, `classes` and, by method, `n_rows`, `n_repeats`, `measure`, `unshuffled`
+        (the measure with nothing shuffled), `baseline` and `completeness_gap` (mean absolute difference
+        between the sum of a cell's attributions and its score above the baseline, as a share of the latter's mean); with
+        a null `n_shadows` and `n_passing`, the number of genes with q ≤ 0.05.
+
+    With `groups`, also `var["importance_group"]` (category, missing for genes in none), and `group_names`, `group_sizes`,
+    `group_importance` and `group_importance_se` in the record. What an earlier call wrote and this one does not have is
+    taken away.
 
     Raises
     ------
     KeyError
-        There is no classifier, or `label`, `layer` or `gene_symbols` is not in `adata`.
+        There is no classifier, or `label`, `layer`, `within` or `gene_symbols` is not in `adata`.
     TypeError
-        `method="weights"` and a network without a first linear layer.
+        `method="weights"` and a network without a first linear layer, or too deep for ``norm="path"``.
     ValueError
-        The classifier was trained on an embedding, fewer than two rows have a class of the classifier, `n_repeats` is
-        below 1, arguments about cells together with `method="weights"`, or as for :func:`cellclf.tl.predict`.
+        The classifier was trained on an embedding or without a label, too few rows have a class of the classifier, a
+        number is out of range, a gene is in two groups, ``null="shadow"`` and `adata` lacks the training rows, an option of
+        another method is given, or as for :func:`cellclf.tl.predict`.
 
     See Also
     --------
     cellclf.get.importance : the same as a table.
+    cellclf.tl.explain : which genes drive the calls of single cells and clusters.
+    cellclf.tl.importance_check : whether a ranking is faithful to the classifier.
+    cellclf.tl.stability : whether another training would listen to the same genes.
     cellclf.pp.gene_scores : what each gene tells by itself.
 
     Examples
@@ -126,125 +208,82 @@ def importance(
     (765, 10)
     """
     model = resolve(adata, classifier, "cellclf")
-    call: dict[str, Any] = {
+    options = {
+        "baseline": baseline,
+        "groups": groups,
         "label": label,
         "layer": layer,
+        "measure": measure,
         "n_repeats": n_repeats,
+        "n_steps": n_steps,
+        "norm": norm,
+        "null": null,
         "rng": rng,
         "rows": rows,
         "split": split,
+        "within": within,
     }
-    _check(method, call, model)
-    if method == "weights":
-        found = _weights(adata, model, gene_symbols)
-    else:
-        found = _permutation(adata, model, gene_symbols, **call)
-    call |= {"method": method, "gene_symbols": gene_symbols, "key_added": key_added}
+    _check(method, options)
+    check_genes(model)
+    options |= {"method": method, "gene_symbols": gene_symbols}
+    found = RUN.get(method, by_gradients)(adata, model, options)
+    call = options | {"key_added": key_added}
     call["rows"] = rows if rows is None or isinstance(rows, str) else "mask"
     entry = _slots.record("tl.importance", call, classes=model.classes, method=method, **found.facts)
-    by_class = f"{key_added}_by_class"
-    slots: dict[str, dict[str, Any]] = {"var": {key_added: found.mean, f"{key_added}_se": found.error}}
-    slots |= {} if found.by_class is None else {"varm": {by_class: found.by_class}}
     adata = adata.copy() if copy else adata
-    _slots.write(adata, slots | {"uns": {key_added: entry}})
-    if found.by_class is None:
-        adata.varm.pop(by_class, None)  # one of an earlier call would not belong to these weights
+    _write(adata, found, entry, key_added)
     return adata if copy else None
 
 
-class _Found(NamedTuple):
-    """Importance of all genes of an AnnData (n_vars), its error, that for each class, and what to record."""
+def _write(adata: AnnData, found: Found, entry: dict[str, Any], key: str) -> None:
+    """Write what was found; what an earlier call left and this one does not have would not belong to it."""
+    var: dict[str, Any] = {key: found.mean, f"{key}_se": found.error}
+    if found.qvalue is not None:
+        var[f"{key}_qvalue"] = found.qvalue
+    if found.group is not None:
+        var[f"{key}_group"] = pd.Categorical(found.group, categories=pd.Index(entry["group_names"]))
+    varm = {} if found.by_class is None else {f"{key}_by_class": found.by_class}
+    old = adata.uns.get(key)
+    ours = isinstance(old, dict) and str(old.get("function")) == "cellclf.tl.importance"
+    _slots.write(adata, {"var": var, "varm": varm, "uns": {key: entry}})
+    if ours:
+        stale = {f"{key}_qvalue", f"{key}_group"} - set(var)
+        adata.var = adata.var.drop(columns=[name for name in stale if name in adata.var])
+        if found.by_class is None:
+            adata.varm.pop(f"{key}_by_class", None)
 
-    mean: np.ndarray
-    error: np.ndarray
-    by_class: np.ndarray | None
-    facts: dict[str, Any]
 
-
-def _check(method: str, call: dict[str, Any], model: Classifier) -> None:
+def _check(method: str, options: dict[str, Any]) -> None:
     """Refuse what has no meaning, before any work."""
-    if method not in {"permutation", "weights"}:
-        msg = f"method={method!r} is not known. Choose 'permutation' or 'weights'."
+    _known("method", method, tuple(OPTIONS))
+    _known("measure", options["measure"], ("loss", "accuracy", "macro_f1"))
+    _known("norm", options["norm"], ("sum", "l2", "path"))
+    _known("null", options["null"], ("auto", "shadow", None))
+    check_baseline(options["baseline"])
+    check_number("n_repeats", options["n_repeats"], "permutations")
+    if options["n_steps"] is not None:
+        check_number("n_steps", options["n_steps"], "steps")
+    if options["groups"] is not None:
+        check_groups(options["groups"])
+        if options["null"] == "shadow":
+            msg = "Shadow genes are measured one by one, not in groups. Leave groups= or null='shadow' out."
+            raise ValueError(msg)
+    given = [name for name, value in options.items() if not _equal(value, DEFAULTS[name])]
+    idle = [name for name in given if name not in OPTIONS[method]]
+    if method == "weights" and options["null"] is None:
+        idle = [name for name in given if name not in {"norm", "null"}]
+    if idle:
+        msg = f"method={method!r} makes no use of {_slots.listing(sorted(idle))}. Leave out what is not needed."
         raise ValueError(msg)
-    if model.facts["use_rep"] is not None:
-        msg = (
-            f"The classifier was trained on the embedding {model.facts['use_rep']!r}, so there are no genes to score. "
-            "Train one on genes, without `use_rep`."
-        )
-        raise ValueError(msg)
-    n_repeats = call["n_repeats"]
-    if isinstance(n_repeats, bool) or not isinstance(n_repeats, int | np.integer) or n_repeats < 1:
-        msg = f"n_repeats={n_repeats!r} is no number of permutations. Give a whole number of 1 or more."
-        raise ValueError(msg)
-    defaults = {"n_repeats": 5, "rng": 0, "split": "split"}
-    given = [name for name, value in call.items() if value is not None and not _equal(value, defaults.get(name))]
-    if method == "weights" and given:
-        msg = f"method='weights' reads no cells, so {_slots.listing(given)} would do nothing. Leave out what is not needed."
+
+
+def _known(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Refuse a name that is not among the choices."""
+    if value not in choices:
+        msg = f"{name}={value!r} is not known. Choose one of {', '.join(map(repr, choices))}."
         raise ValueError(msg)
 
 
 def _equal(value: Any, default: Any) -> bool:
-    """Tell whether an argument, which may be an array, is at its default."""
-    return isinstance(value, str | int) and value == default
-
-
-def _weights(adata: AnnData, model: Classifier, gene_symbols: str | None) -> _Found:
-    """Add up the weights of each gene, in units of the gene as it was scaled."""
-    sums = first_layer_norms(model.network) * model.preprocessing.weight.astype(np.float64)
-    columns = find_genes(adata, model, gene_symbols)
-    return _Found(_spread(adata, columns, sums), np.full(adata.n_vars, np.nan), None, {})
-
-
-def _permutation(
-    adata: AnnData,
-    model: Classifier,
-    gene_symbols: str | None,
-    *,
-    label: str | None,
-    layer: str | None,
-    n_repeats: int,
-    rng: Rng,
-    rows: Any,
-    split: str,
-) -> _Found:
-    """Shuffle each gene of the model among the chosen rows."""
-    _, codes = truth(adata, model, label)
-    mask = _slots.chosen_rows(adata, rows, split, codes >= 0)
-    n_rows = int(mask.sum())
-    if n_rows < 2:
-        msg = f"Only {n_rows} of the chosen rows have a class of the classifier; shuffling needs two. Choose other `rows`."
-        raise ValueError(msg)
-    inputs = _inputs(adata, model, mask, layer=layer, gene_symbols=gene_symbols)
-    found = permutation_importance(
-        model.network.to(device_of(model.options.device)),
-        inputs,
-        codes[mask],
-        n_repeats=int(n_repeats),
-        seed=int(np.random.default_rng(rng).integers(2**62)),
-        temperature=model.temperature,
-    )
-    columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
-    error = np.full(adata.n_vars, np.nan)
-    if n_repeats > 1:
-        error = _spread(adata, columns, found.by_repeat.std(axis=1, ddof=1) / np.sqrt(n_repeats))
-    by_class = _spread(adata, columns, found.by_class)
-    by_class[:, np.bincount(codes[mask], minlength=len(model.classes)) == 0] = np.nan
-    facts = {"n_rows": n_rows, "n_repeats": int(n_repeats), "loss": found.loss}
-    return _Found(_spread(adata, columns, found.by_repeat.mean(axis=1)), error, by_class, facts)
-
-
-def _inputs(adata: AnnData, model: Classifier, mask: np.ndarray, **options: Any) -> np.ndarray:
-    """Read what the network reads of the chosen rows, (n_rows, n_genes); only one block is held twice."""
-    inputs, start = np.empty((int(mask.sum()), len(model.genes)), dtype=np.float32), 0
-    for block in read(adata, model, mask, **options):
-        stop = start + len(block.values)
-        inputs[start:stop] = model.inputs(block.values)
-        start = stop
-    return inputs
-
-
-def _spread(adata: AnnData, columns: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Put values of the model's genes at their places among the genes of `adata`; the others are not read and get 0."""
-    spread = np.zeros((adata.n_vars, *values.shape[1:]))
-    spread[columns[columns >= 0]] = values[columns >= 0]
-    return spread
+    """Tell whether an argument, which may be an array or a mapping, is at its default."""
+    return value is default or (isinstance(value, str | int) and value == default)

@@ -30,6 +30,14 @@ from cellclf.stats._kernels._pairs import (
     segment_counts,
     shared_information,
 )
+from cellclf.stats._kernels._similarity import (
+    jaccard,
+    keep_nearest,
+    pair_information,
+    shared_divergence,
+    shared_products,
+    sums_log_sums,
+)
 
 __all__ = [
     "CUTS",
@@ -51,14 +59,20 @@ __all__ = [
     "has_duplicates",
     "information",
     "information_by_class",
+    "jaccard",
     "joint_information",
+    "keep_nearest",
     "n_threads",
     "order",
     "pack_columns",
     "pack_rows",
+    "pair_information",
     "segment_counts",
+    "shared_divergence",
     "shared_information",
+    "shared_products",
     "sums_columns",
+    "sums_log_sums",
     "sums_rows",
     "welford_rows",
 ]

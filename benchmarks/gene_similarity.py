@@ -1,0 +1,142 @@
+"""All pairs of genes, against SciPy, NumPy and scikit-learn in the same run; prints a markdown table.
+
+python benchmarks/gene_similarity.py [--genes 19221] [--samples 1400] [--sample 150] [--repeats 1] [--cells 20000] [--device cuda]
+
+Dense data (like bulk expression) for every metric, then sparse counts (like single cells). NumPy's correlation runs whole; the
+peers that take one pair at a time are timed on all pairs of a sample of genes and scaled. Times include reading and storing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import time
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+from scipy.spatial.distance import jensenshannon
+from sklearn.metrics import jaccard_score, mutual_info_score
+
+import cellclf as cc
+from cellclf import stats
+from cellclf.stats import _kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+METRICS = ("jsd", "correlation", "jaccard", "mi")
+PEERS = {"jsd": "scipy jensenshannon", "jaccard": "sklearn jaccard_score", "mi": "sklearn mutual_info_score"}
+
+
+def simulate(n_samples: int, n_genes: int) -> np.ndarray:
+    """Make log expression of 20 tissues: dense, with genes that some tissues lack."""
+    rng = np.random.default_rng(0)
+    tissue = rng.integers(0, 20, n_samples)
+    level = rng.gamma(1.5, 2, n_genes).astype(np.float32) * rng.gamma(2, 0.5, (20, n_genes)).astype(np.float32)
+    noise = rng.standard_normal((n_samples, n_genes), dtype=np.float32)
+    return np.maximum(0, level[tissue] + 0.5 * noise)
+
+
+def simulate_counts(n_cells: int, n_genes: int) -> sparse.csr_matrix:
+    """Make counts of which about 6 % are not zero."""
+    rng = np.random.default_rng(1)
+    rate = np.minimum(0.9, rng.gamma(0.5, 0.128, n_genes)).astype(np.float32)
+    blocks = []
+    for start in range(0, n_cells, 2000):
+        present = rng.random((min(2000, n_cells - start), n_genes), dtype=np.float32) < rate
+        columns = np.nonzero(present)[1].astype(np.int32)
+        values = rng.geometric(np.maximum(0.02, 1 - rate)[columns]).astype(np.float32)
+        indptr = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+        blocks.append(sparse.csr_matrix((values, columns, indptr), shape=present.shape))
+    return sparse.vstack(blocks, format="csr")
+
+
+def best(function: Callable[[], object], repeats: int) -> float:
+    """Time the fastest of several calls."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def by_pair(metric: str, x: np.ndarray) -> tuple[np.ndarray, float]:
+    """Compare genes one pair at a time, as the libraries do; returns the values and the seconds."""
+    genes = [column.copy() for column in x.T.astype(np.float64)]
+    if metric == "mi":
+        bins = stats.bin_edges(x, np.ones(len(x), bool), n_bins=4)
+        genes = [np.searchsorted(bins.of_gene(j), gene, side="right") for j, gene in enumerate(genes)]
+    if metric == "jaccard":
+        genes = [gene > 0 for gene in genes]
+    compare: Callable[[np.ndarray, np.ndarray], float] = {
+        "jsd": lambda a, b: jensenshannon(a, b) ** 2,
+        "jaccard": lambda a, b: jaccard_score(a, b, zero_division=0),
+        "mi": mutual_info_score,
+    }[metric]
+    values, start = np.zeros((len(genes), len(genes))), time.perf_counter()
+    for i in range(len(genes)):
+        for j in range(i + 1, len(genes)):
+            values[i, j] = compare(genes[i], genes[j])
+    return values, time.perf_counter() - start
+
+
+def run(adata: AnnData, metric: str, options: argparse.Namespace) -> str:
+    """Time one metric and its peer; one line of the table."""
+    compare = functools.partial(cc.pp.gene_similarity, adata, metric=metric, device=options.device)
+    ours = best(compare, options.repeats)
+    genes = np.random.default_rng(2).choice(adata.n_vars, min(options.sample, adata.n_vars), replace=False)
+    found = adata.varp.pop(metric)[np.ix_(genes, genes)]  # what is compared; both whole squares would take much memory
+    x = adata.X.toarray() if sparse.issparse(adata.X) else adata.X
+    if metric == "correlation":
+        start = time.perf_counter()
+        values = np.corrcoef(x, rowvar=False, dtype=np.float32)[np.ix_(genes, genes)]
+        theirs, name = time.perf_counter() - start, "numpy.corrcoef in float32, whole"
+    else:
+        values, seconds = by_pair(metric, x[:, genes])
+        n_pairs = genes.size * (genes.size - 1) // 2
+        theirs = seconds / n_pairs * adata.n_vars * (adata.n_vars - 1) / 2
+        name = f"{PEERS[metric]}, {n_pairs:,} pairs scaled"
+    pairs = np.triu_indices(genes.size, 1)
+    apart = np.nanmax(np.abs(found[pairs] - values[pairs]))
+    return f"| {metric} | {ours:.1f} | {name} | {theirs:,.0f} | {theirs / ours:,.1f} | {apart:.1e} |"
+
+
+def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--genes", type=int, default=19221)
+    parser.add_argument("--samples", type=int, default=1400)
+    parser.add_argument("--cells", type=int, default=20_000, help="of the sparse counts; 0 leaves them out")
+    parser.add_argument("--sparse-genes", type=int, default=5000)
+    parser.add_argument("--sample", type=int, default=150, help="genes among which single pairs are timed")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--metrics", nargs="+", default=METRICS, choices=METRICS)
+    parser.add_argument("--device", default=None, help="torch device; compiled kernels on the processor without")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # the peers divide by zero for genes found nowhere
+    small = AnnData(simulate(300, 200))
+    for metric in options.metrics:  # compile
+        cc.pp.gene_similarity(small, metric=metric)
+        cc.pp.gene_similarity(AnnData(simulate_counts(300, 200)), metric=metric)
+    load = os.getloadavg()[0]
+    print(f"{_kernels.n_threads()} threads of {os.cpu_count()} cores, load of the machine at the start {load:.1f}.")
+    head = "| metric | seconds | peer | seconds | times ours | largest difference |\n|---|---|---|---|---|---|"
+    print(f"\nDense: {options.samples:,} samples × {options.genes:,} genes\n\n{head}", flush=True)
+    adata = AnnData(simulate(options.samples, options.genes))
+    for metric in options.metrics:
+        print(run(adata, metric, options), flush=True)
+    if options.cells:
+        adata = AnnData(simulate_counts(options.cells, options.sparse_genes))
+        stored = adata.X.nnz / np.prod(adata.shape)
+        print(f"\nSparse: {options.cells:,} cells × {options.sparse_genes:,} genes, {stored:.1%} not zero\n\n{head}")
+        for metric in options.metrics:
+            print(run(adata, metric, options), flush=True)
+
+
+if __name__ == "__main__":
+    main()

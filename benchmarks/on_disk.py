@@ -1,0 +1,207 @@
+"""Gene scores from disk against a plain chunked read of the same file, in the same run; prints markdown tables.
+
+python benchmarks/on_disk.py [--cells 100000] [--genes 20000] [--classes 20] [--repeats 3] [--folder DIR]
+
+Each store is measured in a process of its own, after a call that compiles, in turn with the bare loops; every file has been
+read before, so the system holds it in memory as far as it can. Memory is what the process holds beyond files (RssAnon) above
+what it held before the call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata
+import h5py
+import zarr
+from gene_scores import simulate
+
+import cellclf as cc
+from cellclf.stats import _kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STORES = {
+    "h5ad, CSR, not compressed": ("plain.h5ad", "backed"),
+    "h5ad, CSR, lzf": ("lzf.h5ad", "backed"),
+    "h5ad, CSR, gzip": ("gzip.h5ad", "backed"),
+    "zarr, CSR, on disk": ("x.zarr", "backed"),
+    "zarr, CSR, `read_lazy`": ("x.zarr", "lazy"),
+}
+VALUES = {"small": 2**20, "large": 2**22}  # read at a time by the bare loops
+MIB = 2**20
+
+
+def write(folder: Path, n_cells: int, n_genes: int, n_classes: int) -> None:
+    """Write the same counts into every store."""
+    adata = simulate(n_cells, n_genes, n_classes)
+    for name, compression in (("plain", None), ("lzf", "lzf"), ("gzip", "gzip")):
+        adata.write_h5ad(folder / f"{name}.h5ad", compression=compression)
+    adata.write_zarr(folder / "x.zarr")
+
+
+def opened(path: Path, how: str) -> anndata.AnnData:
+    """Open a store without reading its matrix."""
+    if how == "lazy":
+        return anndata.experimental.read_lazy(path)
+    if path.suffix == ".h5ad":
+        return anndata.read_h5ad(path, backed="r")
+    group = zarr.open(path, mode="r")
+    return anndata.AnnData(anndata.io.sparse_dataset(group["X"]), obs=anndata.io.read_elem(group["obs"]))
+
+
+def read_bare(path: Path, step: int) -> None:
+    """Read all values and their genes, chunk by chunk, and do nothing with them."""
+    source = h5py.File(path) if path.suffix == ".h5ad" else zarr.open(path, mode="r")
+    data, indices = source["X"]["data"], source["X"]["indices"]
+    for first in range(0, data.shape[0], step):
+        data[first : first + step], indices[first : first + step]
+    if path.suffix == ".h5ad":
+        source.close()
+
+
+def read_chunks(path: Path) -> None:
+    """Compute all chunks of the dask array, one after another, and do nothing with them."""
+    x = opened(path, "lazy").X
+    for i in range(x.numblocks[0]):
+        x.blocks[i, 0].compute(scheduler="synchronous")
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Time one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def anonymous() -> int:
+    """Return the memory this process holds, without files."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+def peak(function: Callable[[], object]) -> float:
+    """Watch how far the process grows during a call, in MiB."""
+    before, highest, over = anonymous(), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not over.is_set():
+            highest = max(highest, anonymous())
+            time.sleep(0.003)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    function()
+    over.set()
+    watcher.join()
+    return (highest - before) / MIB
+
+
+def measure(path: Path, how: str, repeats: int) -> dict[str, Any]:
+    """Measure one store in this process."""
+    warm = opened(path, how)[:2000].to_memory()
+    for bins in ("auto", "counts"):
+        cc.pp.gene_scores(warm, "kind", bins=bins)
+    adata = opened(path, how)
+    cc.pp.gene_scores(adata[:2000] if how == "backed" and path.suffix == ".zarr" else warm, "kind")
+    memory = peak(lambda: cc.pp.gene_scores(adata, "kind"))
+    times: dict[str, list[float]] = {name: [] for name in ("bare small", "bare large", "auto", "counts")}
+    for _ in range(repeats):
+        for name, step in VALUES.items():
+            times[f"bare {name}"].append(seconds(lambda step=step: read_bare(path, step)))
+        if how == "lazy":
+            times.setdefault("chunks", []).append(seconds(lambda: read_chunks(path)))
+        for bins in ("auto", "counts"):
+            times[bins].append(seconds(lambda bins=bins: cc.pp.gene_scores(adata, "kind", bins=bins)))
+        if path.name == "plain.h5ad":
+            times.setdefault("read all", []).append(seconds(lambda: anndata.read_h5ad(path)))
+    return {"times": times, "memory": memory, "sum": float(adata.var["mi"].sum())}
+
+
+def in_own_process(path: Path, how: str, repeats: int) -> dict[str, Any]:
+    """Measure one store in a process of its own."""
+    command = [sys.executable, __file__, "--measure", str(path), how, "--repeats", str(repeats)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def row(name: str, path: Path, found: dict[str, Any]) -> str:
+    """Write one row of the table: the medians, and the ratio in every run."""
+    times = {key: sorted(values) for key, values in found["times"].items()}
+    middle = {key: values[len(values) // 2] for key, values in times.items()}
+    bare = "chunks" if "chunks" in times else "bare large"
+    ratios = [v / b for v, b in zip(found["times"]["auto"], found["times"][bare], strict=True)]
+    size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+    columns = [f"{middle[key]:.2f}" for key in ("bare small", "bare large")]
+    columns += [f"{middle['chunks']:.2f}" if "chunks" in middle else "", f"{middle['auto']:.2f}"]
+    columns += [", ".join(f"{ratio:.2f}" for ratio in ratios), f"{middle['counts']:.2f}"]
+    return f"| {name} | {size / MIB:.0f} | " + " | ".join(columns) + " |"
+
+
+def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", type=int, default=100_000)
+    parser.add_argument("--genes", type=int, default=20_000)
+    parser.add_argument("--classes", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=None, help="where the files are written, and removed again")
+    parser.add_argument("--measure", nargs=2, metavar=("PATH", "HOW"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(Path(options.measure[0]), options.measure[1], options.repeats)))
+        return
+    parent = Path(tempfile.mkdtemp(dir=options.folder))
+    memory: dict[str, list[float]] = {name: [] for name in STORES}
+    print(
+        f"{options.cells:,} cells × {options.genes:,} genes, {options.classes} classes, {_kernels.n_threads()} threads.\n"
+    )
+    for n_cells in (options.cells // 2, options.cells):
+        folder = parent / str(n_cells)
+        folder.mkdir()
+        write(folder, n_cells, options.genes, options.classes)
+        found = {
+            name: in_own_process(folder / file, how, options.repeats if n_cells == options.cells else 1)
+            for name, (file, how) in STORES.items()
+        }
+        for name in STORES:
+            memory[name].append(found[name]["memory"])
+        if len({result["sum"] for result in found.values()}) > 1:
+            msg = "The stores do not give the same scores."
+            raise RuntimeError(msg)
+        if n_cells == options.cells:
+            print(
+                "| store | MiB | bare, 1 M values | bare, 4 M values | bare, chunks | verb | verb / bare, every run | `counts` |"
+            )
+            print("|---|---|---|---|---|---|---|---|")
+            for name, (file, _) in STORES.items():
+                print(row(name, folder / file, found[name]))
+            whole = sorted(found["h5ad, CSR, not compressed"]["times"]["read all"])
+            print(
+                f"\n`anndata.read_h5ad` of the uncompressed file into memory, before any score: {whole[len(whole) // 2]:.2f} s."
+            )
+        shutil.rmtree(folder)
+    parent.rmdir()
+    print(f"\n| peak memory of the verb, MiB | {options.cells // 2:,} cells | {options.cells:,} cells |")
+    print("|---|---|---|")
+    for name, (half, full) in memory.items():
+        print(f"| {name} | {half:.0f} | {full:.0f} |")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main()

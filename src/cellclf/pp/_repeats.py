@@ -1,0 +1,85 @@
+"""Leave out genes that repeat others, judged on the rows and the layer from which their scores come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from cellclf import _slots, stats
+from cellclf.pp._conditions import corrected_by_class, prefix, scores, scores_by_class
+from cellclf.pp._gene_scores import SCORES, batch_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+GREEDY = ("mrmr", "jmi")
+
+
+def for_all_classes(
+    adata: AnnData, by: str, order: NDArray[np.int64], *, n_genes: int, n_given: int
+) -> NDArray[np.int64]:
+    """Take `n_genes` of some genes for the classes in turns; the first `n_given` in any case."""
+    by_class, corrected = scores_by_class(adata, by), scores(adata, f"{prefix(by)}mi_corrected")
+    own = corrected_by_class({"mi_by_class": by_class, "mi": scores(adata, by), "mi_corrected": corrected})
+    values = np.full(own.shape, np.nan)
+    values[order] = own[order]
+    call = _call(adata, by)
+    x, rows, given = _slots.matrix(adata, layer=call.get("layer")), _rows(adata, call), order[:n_given]
+    return _named(adata, lambda: stats.covering(x, rows, values, n_genes=n_genes, given=given))
+
+
+def thinned(
+    adata: AnnData, by: str, order: NDArray[np.int64], *, n_genes: int, redundancy: float | str, n_given: int
+) -> NDArray[np.int64]:
+    """Take `n_genes` of the ordered genes that repeat one another little; the first `n_given` in any case."""
+    call = _call(adata, by)
+    x, options = _slots.matrix(adata, layer=call.get("layer")), {"n_genes": n_genes, "n_given": n_given}
+    if isinstance(redundancy, str):
+        return _named(adata, lambda: _greedy(adata, x, call, order, criterion=redundancy, **options))
+    rows = _rows(adata, call)
+    return _named(adata, lambda: stats.decorrelated(x, rows, order, limit=redundancy, **options))
+
+
+def _named(adata: AnnData, choose: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Choose genes; where a value stands in the way, say of which gene."""
+    try:
+        return choose()
+    except stats.BadValueError as error:
+        msg = f"{error} That gene is {str(adata.var_names[error.gene])!r}."
+        raise ValueError(msg) from error
+
+
+def _greedy(
+    adata: AnnData, x: Any, call: Mapping[str, Any], order: NDArray[np.int64], *, criterion: str, **options: int
+) -> NDArray[np.int64]:
+    """Choose genes one after another, each for what it adds about the label of the scores."""
+    found = _slots.labels(adata, call.get("label"))
+    found = _slots.restrict(found, _rows(adata, call), what="training cells")
+    batch = call.get("batch")
+    strata = None if batch is None else batch_codes(adata, batch, found.codes >= 0)
+    criterion = cast("Literal['mrmr', 'jmi']", criterion)
+    return stats.forward_selection(x, found.codes, order, criterion=criterion, strata=strata, **options)
+
+
+def _call(adata: AnnData, by: str) -> dict[str, Any]:
+    """Return the arguments with which our scores were made; nothing if `by` is no score of ours."""
+    record = adata.uns.get(prefix(by).removesuffix("_") or "gene_scores")
+    if isinstance(record, Mapping) and record.get("function") == "cellclf.pp.gene_scores" and by.endswith(SCORES):
+        return dict(json.loads(str(record["call"])))
+    return {}
+
+
+def _rows(adata: AnnData, call: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Mark the rows from which the scores come."""
+    masks = _slots.split_rows(adata, call.get("split", "split"))
+    rows = np.ones(adata.n_obs, bool) if masks is None else masks["train"].copy()
+    if call.get("label") in adata.obs:
+        rows &= _slots.labels(adata, call["label"]).codes >= 0
+    return rows

@@ -1,0 +1,126 @@
+"""The same comparisons of genes on a torch device, tile by tile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from cellclf.stats import _similarity_measures as on_processor
+from cellclf.stats._gene_values import bin_codes, distributions, expressed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellclf.stats._bins import Bins
+    from cellclf.stats._gene_values import Codes, Distributions, GeneValues
+
+TILE = 256
+AT_ONCE = 2**26  # (pair, cell) at a time: a quarter of a GiB in float32
+
+
+def device_measure(
+    values: GeneValues, metric: str, genes: NDArray[np.int64], bins: Bins | None, *, device: str
+) -> on_processor.Measure:
+    """Choose how to compare on a device; whatever the share of zeros, genes are laid out."""
+    place = torch.device(device)
+    if metric == "jsd":
+        return _Divergence(distributions(values, genes), place)
+    if metric == "correlation":
+        return _Correlation(values, place)
+    return _Jaccard(expressed(values), place) if bins is None else _Information(bin_codes(values, bins), place)
+
+
+class _Correlation(on_processor.Correlation):
+    """Matrix products on the device, without its shortened floats."""
+
+    def __init__(self, values: GeneValues, place: torch.device) -> None:
+        super().__init__(values)
+        self.place = place
+
+    def lay_out(self, first: int, stop: int) -> Any:
+        """Centre genes, and bring them to the device."""
+        return torch.from_numpy(super().lay_out(first, stop)).to(self.place)
+
+    def compare(self, up: int, across: int, one: Any, other: Any) -> NDArray[np.float64]:
+        """Multiply."""
+        return (one.double() @ other.T.double()).clamp(-1, 1).cpu().numpy()
+
+
+class _Divergence(on_processor.Divergence):
+    """Logarithms of mixtures in float32, sums of them in float64."""
+
+    tile, band, in_threads = TILE, 2 * TILE, False
+
+    def __init__(self, shares: Distributions, place: torch.device) -> None:
+        super().__init__(shares)
+        self.place = place
+
+    def lay_out(self, first: int, stop: int) -> Any:
+        """Bring shares to the device."""
+        return torch.from_numpy(super().lay_out(first, stop)).to(self.place)
+
+    def mixtures(self, one: Any, other: Any) -> NDArray[np.float64]:
+        """Sum (p + q) log2(p + q), a few genes of one tile at a time."""
+        step = max(1, AT_ONCE // (other.shape[0] * other.shape[1]))
+        found = [
+            torch.xlogy(mixed, mixed).sum(-1, dtype=torch.float64)
+            for start in range(0, one.shape[0], step)
+            for mixed in [one[start : start + step, None] + other]
+        ]
+        return torch.cat(found).cpu().numpy() / on_processor.LOG_2
+
+
+class _Jaccard(on_processor.Jaccard):
+    """Counts of shared cells as products of zeros and ones."""
+
+    tile, band, in_threads = TILE, 2 * TILE, False
+
+    def __init__(self, codes: Codes, place: torch.device) -> None:
+        super().__init__(codes)
+        self.place = place
+
+    def lay_out(self, first: int, stop: int) -> Any:
+        """Bring indicators of the bins to the device (genes × planes × cells), in a type in which their counts are exact."""
+        codes = torch.from_numpy(self.codes.values.dense(first, stop)).to(self.place)
+        planes = torch.arange(1, self.codes.n_planes + 1, device=self.place, dtype=codes.dtype)
+        exact = torch.float32 if codes.shape[1] <= 2**24 else torch.float64
+        return (codes[:, None] == planes[:, None]).to(exact)
+
+    def counted(self, one: Any, other: Any) -> Any:
+        """Count the cells of each pair of bins (genes × genes × planes × planes)."""
+        flat = one.flatten(0, 1) @ other.flatten(0, 1).T
+        shape = (one.shape[0], one.shape[1], other.shape[0], other.shape[1])
+        return flat.to(torch.float64).reshape(shape).transpose(1, 2)
+
+    def compare(self, up: int, across: int, one: Any, other: Any) -> NDArray[np.float64]:
+        """Divide those in both by those in either."""
+        both = self.counted(one, other)[..., 0, 0].cpu().numpy()
+        either = self._of(self.codes.sizes, up)[:, :1] + self._of(self.codes.sizes, across)[:, 0] - both
+        return np.divide(both, either, out=np.full(both.shape, np.nan), where=either > 0)
+
+
+class _Information(_Jaccard):
+    """Tables of pairs from the same products; the bins of zero by subtraction."""
+
+    itself = on_processor.Information.itself
+
+    def __init__(self, codes: Codes, place: torch.device) -> None:
+        super().__init__(codes, place)
+        self.n_log_n = on_processor.n_log_n(codes.values.n_cells)
+
+    def compare(self, up: int, across: int, one: Any, other: Any) -> NDArray[np.float64]:
+        """Fill the tables."""
+        sizes = torch.from_numpy(self.codes.sizes.astype(np.float64)).to(self.place)
+        upper = sizes[up : self._stop(up), None]
+        lower = sizes[None, across : self._stop(across)]
+        inner = self.counted(one, other)
+        right = upper[..., :-1] - inner.sum(3)
+        below = lower[..., :-1] - inner.sum(2)
+        corner = upper[..., -1] - below.sum(2)
+        tables = torch.cat([inner.flatten(2), right, below, corner[..., None]], dim=2)
+        margins = torch.xlogy(upper, upper).sum(2) + torch.xlogy(lower, lower).sum(2)
+        n_cells = self.codes.values.n_cells
+        total = torch.xlogy(tables, tables).sum(2) - margins + float(self.n_log_n[n_cells])
+        return (total.clamp(min=0) / n_cells).cpu().numpy()
