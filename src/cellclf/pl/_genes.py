@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -155,7 +155,8 @@ def _violins(ax: Axes, values: list[np.ndarray], colours: list[str]) -> None:
     """Draw the density of each class; one without spread becomes a line."""
     for i, (own, colour) in enumerate(zip(values, colours, strict=True)):
         if len(own) > 1 and own.min() < own.max():
-            for body in ax.violinplot(own, positions=[i], widths=WIDTH + 0.2, showextrema=False)["bodies"]:
+            drawn: Any = ax.violinplot(own, positions=[i], widths=WIDTH + 0.2, showextrema=False)
+            for body in drawn["bodies"]:
                 body.set(facecolor=colour, edgecolor=colour, alpha=0.7)
         elif len(own):
             ax.hlines(own[0], i - WIDTH / 2, i + WIDTH / 2, color=colour)

@@ -247,8 +247,9 @@ def _write(adata: AnnData, found: Found, entry: dict[str, Any], key: str) -> Non
     ours = isinstance(old, dict) and str(old.get("function")) == "cellclf.tl.importance"
     _slots.write(adata, {"var": var, "varm": varm, "uns": {key: entry}})
     if ours:
-        stale = {f"{key}_qvalue", f"{key}_group"} - set(var)
-        adata.var = adata.var.drop(columns=[name for name in stale if name in adata.var])
+        for name in {f"{key}_qvalue", f"{key}_group"} - set(var):
+            if name in adata.var:
+                del adata.var[name]
         if found.by_class is None:
             adata.varm.pop(f"{key}_by_class", None)
 
