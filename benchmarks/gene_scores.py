@@ -1,9 +1,11 @@
 """All-gene scores against scikit-learn and scanpy on the same counts, in the same run; prints a markdown table.
 
-python benchmarks/gene_scores.py [--cells 100000] [--genes 20000] [--classes 20] [--sample 100] [--repeats 5]
+python benchmarks/gene_scores.py [--cells 100000] [--genes 20000] [--classes 20] [--sample 100] [--repeats 5] [--all-peers]
 
-`mutual_info_classif` is timed on a sample of genes and scaled to all of them; everything else runs whole. Each time is
-the best of the repeats, after one call that compiles.
+`mutual_info_classif` is timed on a sample of genes and scaled to all of them; the t-test runs whole. Each time is the best
+of the repeats, after one call that compiles. With `--all-peers` come the other ways to choose genes, each run once: Seurat
+v3's variable genes and COSG whole, the Wilcoxon test on a sample of genes and mRMR-selection on a sample of genes and cells,
+both scaled (they need `pip install cosg scikit-misc mrmr-selection`).
 """
 
 from __future__ import annotations
@@ -100,6 +102,69 @@ def read_all(x: sparse.csr_matrix) -> None:
     )
 
 
+def by_wilcoxon(adata: AnnData, n_genes: int = 1000) -> float:
+    """Rank a sample of genes by the Wilcoxon test; return by how much the time is to be scaled."""
+    part = adata[:, np.random.default_rng(2).choice(adata.n_vars, min(n_genes, adata.n_vars), replace=False)].copy()
+    sc.tl.rank_genes_groups(part, "kind", method="wilcoxon", use_raw=False)
+    return adata.n_vars / part.n_vars
+
+
+def by_mrmr(adata: AnnData, n_cells: int = 10_000, n_genes: int = 1000, n_chosen: int = 20) -> float:
+    """Choose 20 of a sample of genes; return by how much the time is to be scaled for 200 of all, over all cells."""
+    from mrmr import mrmr_classif
+
+    part = adata[:n_cells, :n_genes]
+    values = pd.DataFrame(part.X.toarray(), columns=part.var_names)
+    mrmr_classif(values, pd.Series(part.obs["kind"].to_numpy()), K=n_chosen, show_progress=False, n_jobs=1)
+    return 200 / n_chosen * adata.n_vars / part.n_vars * adata.n_obs / part.n_obs
+
+
+def by_variable_genes(adata: AnnData) -> float:
+    """Choose the most variable genes as Seurat v3 does."""
+    sc.pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=2000)
+    return 1.0
+
+
+def by_cosg(adata: AnnData) -> float:
+    """Choose markers by COSG."""
+    import cosg
+
+    cosg.cosg(adata, groupby="kind", n_genes_user=100, key_added="cosg")
+    return 1.0
+
+
+def run_once(way: Callable[[AnnData], float], adata: AnnData) -> tuple[float, float, float]:
+    """Run a peer once: its seconds, by how much they are to be scaled, and its peak memory in MiB."""
+    found: list[float] = []
+
+    def run() -> None:
+        start = time.perf_counter()
+        scale = way(adata)
+        found.extend([time.perf_counter() - start, scale])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        memory = peak_memory(run)
+    return found[0], found[1], memory
+
+
+def compare_others(adata: AnnData, verb: float) -> None:
+    """Print time and memory of other ways to choose genes."""
+    print("\n| other ways to choose genes | seconds | times the verb | peak memory above the data, MiB |")
+    print("|---|---|---|---|")
+    ways = {
+        '`rank_genes_groups(method="wilcoxon")`, 1000 genes scaled': by_wilcoxon,
+        '`highly_variable_genes(flavor="seurat_v3")`': by_variable_genes,
+        "COSG": by_cosg,
+        "mRMR-selection, 20 of 1000 genes over 10 000 cells, scaled to 200 of all": by_mrmr,
+    }
+    for name, way in ways.items():
+        seconds, scale, memory = run_once(way, adata)
+        taken = seconds * scale
+        scaled = "" if scale == 1 else " (of the sample)"
+        print(f"| {name} | {taken:.1f} | {taken / verb:.0f} | {memory:.0f}{scaled} |", flush=True)
+
+
 def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -108,6 +173,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--sample", type=int, default=100, help="genes on which mutual_info_classif is timed")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--all-peers", action="store_true", help="also time other ways to choose genes")
     options = parser.parse_args()
     adata = simulate(options.cells, options.genes, options.classes)
     x, codes = adata.X, adata.obs["kind"].cat.codes.to_numpy(dtype=np.int64)
@@ -149,6 +215,8 @@ def main() -> None:
     print(f"| bare pass: values and indices, all threads | {bare:.3f} | {kernel / bare:.1f} |")
     print(f"\nPeak memory of the verb above the data: {memory:.0f} MiB.")
     print(f"`bins='counts'` and `mutual_info_score` differ by at most {apart:.1e} nats.")
+    if options.all_peers:
+        compare_others(adata, verb)
 
 
 if __name__ == "__main__":

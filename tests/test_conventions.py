@@ -55,6 +55,10 @@ CALLS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "tl.importance_check": (["tl.train", "tl.importance"], {"sizes": [0, 3], "n_random": 1, "n_top": 3}),
     "tl.ablation": (["tl.train", "tl.importance"], {"sizes": [3], "n_repeats": 1}),
     "tl.stability": (["tl.train"], {"n_trainings": 2, "n_repeats": 1}),
+    "tl.l1_path": (
+        [],
+        {"label": "cell_type", "l1": (1.0,), "group_l1": (0.1,), "network": cc.nn.Linear(), "fit": cc.Fit(epochs=4)},
+    ),
 }
 
 

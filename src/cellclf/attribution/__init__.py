@@ -4,6 +4,7 @@ from cellclf.attribution._curves import replacement_curve
 from cellclf.attribution._gradients import Attributions, attributions
 from cellclf.attribution._null import shadow_qvalues
 from cellclf.attribution._permutation import Increases, permutation_importance
+from cellclf.attribution._weight_values import weight_values
 from cellclf.attribution._weights import first_layer_norms, path_weights
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "permutation_importance",
     "replacement_curve",
     "shadow_qvalues",
+    "weight_values",
 ]

@@ -8,6 +8,7 @@ from cellclf.get._genes import genes
 from cellclf.get._history import history
 from cellclf.get._importance import importance
 from cellclf.get._importance_check import importance_check
+from cellclf.get._l1_path import l1_path
 from cellclf.get._overview import overview
 from cellclf.get._panel_curve import panel_curve
 from cellclf.get._predictions import predictions
@@ -24,6 +25,7 @@ __all__ = [
     "history",
     "importance",
     "importance_check",
+    "l1_path",
     "overview",
     "panel_curve",
     "predictions",

@@ -8,6 +8,7 @@ from cellclf.pl._genes import genes
 from cellclf.pl._history import history
 from cellclf.pl._importance import importance
 from cellclf.pl._importance_check import importance_check
+from cellclf.pl._l1_path import l1_path
 from cellclf.pl._panel_curve import panel_curve
 from cellclf.pl._stability import stability
 from cellclf.pl._summary import summary
@@ -22,6 +23,7 @@ __all__ = [
     "history",
     "importance",
     "importance_check",
+    "l1_path",
     "panel_curve",
     "stability",
     "summary",

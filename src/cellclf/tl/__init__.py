@@ -5,6 +5,7 @@ from cellclf.tl._evaluate import Evaluation, evaluate
 from cellclf.tl._explain import explain
 from cellclf.tl._importance import importance
 from cellclf.tl._importance_check import ImportanceCheck, importance_check
+from cellclf.tl._l1_path import L1Path, l1_path
 from cellclf.tl._panel_curve import PanelCurve, panel_curve
 from cellclf.tl._predict import predict
 from cellclf.tl._stability import Stability, stability
@@ -14,6 +15,7 @@ __all__ = [
     "Ablation",
     "Evaluation",
     "ImportanceCheck",
+    "L1Path",
     "PanelCurve",
     "Stability",
     "ablation",
@@ -21,6 +23,7 @@ __all__ = [
     "explain",
     "importance",
     "importance_check",
+    "l1_path",
     "panel_curve",
     "predict",
     "stability",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from cellclf._classifier import Classifier
     from cellclf._types import Matrix
+    from cellclf.nn._registry import Description
     from cellclf.tl._rows import LearningRows
 
 N_GENES = 4000  # with inputs weighted by information the number hardly matters; fewer hurts bulk data
@@ -64,6 +65,16 @@ def _positions(names: np.ndarray, wanted: np.ndarray, *, whose: str = "") -> np.
             msg += " Name those to go on with, e.g. genes='all'; weights of shared genes are taken over."
         raise KeyError(msg)
     return columns
+
+
+def check_order(network: Description, genes: str | Sequence[str]) -> None:
+    """Refuse to choose genes for a network that reads them in an order: the choice would tear neighbours apart."""
+    if getattr(network, "ordered", False):
+        msg = (
+            f"{type(network).__name__} reads genes in their order, which genes={genes!r} does not keep. Give genes='all', "
+            "a list in the order that is meant, or a boolean column of adata.var."
+        )
+        raise ValueError(msg)
 
 
 def select(x: Matrix, rows: LearningRows) -> tuple[np.ndarray, dict[str, dict[str, Any]]]:

@@ -14,7 +14,7 @@ from cellclf.nn import MLP
 from cellclf.nn._registry import to_header
 from cellclf.tl import _start
 from cellclf.tl._attempt import Problem
-from cellclf.tl._genes import columns_for, given_columns, select
+from cellclf.tl._genes import check_order, columns_for, given_columns, select
 from cellclf.tl._learn import learn
 from cellclf.tl._rows import plan
 
@@ -150,7 +150,7 @@ def train(
     columns = given_columns(adata, names, genes, use_rep, start)
     ours = columns is None and found is not None
     if columns is None and found is not None:
-        _check_order(network, genes)
+        check_order(network, genes)
         columns, selection = select(x, rows)
         slots = _slots.merge(slots, selection)
     columns = np.arange(len(names)) if columns is None else columns
@@ -200,16 +200,6 @@ def _folder(checkpoint: str | os.PathLike[str] | None) -> Path | None:
         raise ValueError(msg)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _check_order(network: Description, genes: str | Sequence[str]) -> None:
-    """Refuse to choose genes for a network that reads them in an order: the choice would tear neighbours apart."""
-    if getattr(network, "ordered", False):
-        msg = (
-            f"{type(network).__name__} reads genes in their order, which genes={genes!r} does not keep. Give genes='all', "
-            "a list in the order that is meant, or a boolean column of adata.var."
-        )
-        raise ValueError(msg)
 
 
 def _feature_names(adata: AnnData, x: Matrix, use_rep: str | None) -> np.ndarray:
