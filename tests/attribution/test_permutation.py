@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from torch.nn.functional import cross_entropy
 
 from cellclf.attribution import Increases, _permutation, _probe, permutation_importance
-from cellclf.nn import MLP, Linear
+from cellclf.nn import MLP, Autoencoder, CNN1d, Linear
 from cellclf.nn._network import Network
 
 N_ROWS, N_GENES, N_CLASSES = 57, 13, 4
@@ -88,6 +88,9 @@ DESCRIPTIONS = [
     pytest.param(MLP(hidden=(9, 6), skip=False, batch_norm="before", activation="gelu"), id="two-layers-no-skip"),
     pytest.param(MLP(hidden=(9, 6, 5), batch_norm=None, activation="silu"), id="three-layers"),
     pytest.param(MLP(hidden=(9, 6, 5), skip=False, batch_norm="after"), id="three-layers-no-skip"),
+    pytest.param(Autoencoder(latent=5, hidden=(9,)), id="autoencoder"),
+    pytest.param(Autoencoder(latent=5, hidden=(), head_hidden=(6,), reconstruction=0), id="encoder-and-head"),
+    pytest.param(CNN1d(channels=(4, 5), kernels=(3, 2), pools=(2, 2), hidden=(6,)), id="convolution"),
 ]
 
 
@@ -95,7 +98,10 @@ DESCRIPTIONS = [
 @pytest.mark.parametrize("members", [pytest.param(1, id="alone"), pytest.param(2, id="two-members")])
 @pytest.mark.parametrize("description", DESCRIPTIONS)
 def test_equals_running_the_whole_network(
-    description: Linear | MLP, members: int, density: float, randomise: Callable[[Network], Network]
+    description: Linear | MLP | Autoencoder | CNN1d,
+    members: int,
+    density: float,
+    randomise: Callable[[Network], Network],
 ) -> None:
     network = randomise(description.build(N_GENES, N_CLASSES, members=members))
     x, y = rows(density)

@@ -124,4 +124,5 @@ def _draw_points(ax: Axes, table: pd.DataFrame) -> None:
             }
             ax.plot(table["importance"][mask], place[mask], markerfacecolor=face, label=label, **points)
     if "importance_qvalue" in table:
-        ax.legend(loc="lower right", frameon=False, fontsize="small", handletextpad=0.2)
+        above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "borderaxespad": 0.2}
+        ax.legend(frameon=False, fontsize="small", handletextpad=0.2, **above)

@@ -77,7 +77,8 @@ def l1_path(
     axes[-1].set_ylabel("Accuracy")
     legend_above(axes[-2], 2)
     lines = [Line2D([], [], color=GREY, linestyle=style) for style in ("-", "--")]
-    axes[-1].legend(lines, ["validation rows", "test rows"], loc="lower left", frameon=False, fontsize="small")
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "ncols": 2}
+    axes[-1].legend(lines, ["validation rows", "test rows"], frameon=False, fontsize="small", **place)
     return axes
 
 

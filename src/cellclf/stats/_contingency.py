@@ -59,7 +59,13 @@ class ContingencyTable:
     @cached_property
     def bin_sizes(self) -> NDArray[np.int64]:
         """Number of rows in each bin of each gene."""
-        return self.counts.sum(axis=0, dtype=np.int64)
+        out = np.zeros(self.counts.shape[1], np.int64)
+
+        def add(first: int, stop: int) -> None:
+            self.counts[:, first:stop].sum(axis=0, dtype=np.int64, out=out[first:stop])
+
+        _threads.over_ranges(add, out.size)
+        return out
 
     @property
     def total(self) -> int:

@@ -48,11 +48,11 @@ class Examiner:
         self.parts = {"train": (draft.rows.x, draft.rows.y)}
         for name, mask in (("valid", self.rows.valid), ("test", self.test)):
             raw, totals = stats.dense(problem.x, mask, draft.columns)
-            values = draft.preprocessing.apply(normalise(raw, totals) if counts else raw)
-            if not np.isfinite(values).all():
+            if not (np.isfinite(raw).all() and np.isfinite(totals).all()):
                 msg = f"The {name} rows hold NaN or infinite values. Remove or replace them first."
                 raise ValueError(msg)
-            self.parts[name] = (values, problem.rows.found.codes[mask])
+            values = normalise(raw, totals) if counts else raw
+            self.parts[name] = (draft.preprocessing.apply(values), problem.rows.found.codes[mask])
 
     def examine(self, penalty: str, strength: float, network: Network, problem: Problem, draft: Attempt) -> None:
         """Look at the weights of a network, and judge it."""
