@@ -171,11 +171,10 @@ def count_block(
     """Add a block's stored values to a table of all genes, which may lie bin after bin (`in_planes`)."""
     genes = block.columns
     columns, out = bins.columns(genes), counts[:, bins.offsets[genes.start] : bins.offsets[genes.stop]]
-    turn = bins.kind == "geometric" and not in_planes
-    found = _count(block, codes, columns, out, 1, turn)
+    found = _count(block, codes, columns, out, 1, in_planes)
     if found.disorder and block.has_duplicates():
-        _count(block, codes, columns, out, -1, turn)
-        found = _count(block.canonical(), codes, columns, out, 1, turn)
+        _count(block, codes, columns, out, -1, in_planes)
+        found = _count(block.canonical(), codes, columns, out, 1, in_planes)
     return found.shifted(genes.start)
 
 
@@ -219,10 +218,12 @@ def table_type(n_rows: int) -> type[np.signedinteger[Any]]:
     return np.int32 if n_rows <= np.iinfo(np.int32).max else np.int64
 
 
-def _count(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int, turn: bool) -> Findings:
+def _count(
+    block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int, in_planes: bool
+) -> Findings:
     """Add a block's stored values to the table (or, with step -1, take them away again)."""
     if block.by_rows:
-        return _count_by_rows(block, codes, bins, out, step, turn)
+        return _count_by_rows(block, codes, bins, out, step, in_planes)
     return _count_by_columns(block, codes, bins, out, step)
 
 
@@ -234,42 +235,45 @@ def _count_by_columns(block: Block, codes: NDArray[np.int32], bins: Bins, out: N
 
 
 def _count_by_rows(
-    block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int, turn: bool
+    block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int, in_planes: bool
 ) -> Findings:
     """Count class after class, so that one class's line of the table stays in the cache.
 
     The rows, ordered by class, are cut into pieces of about equal size, each counted into a line of its own, narrow
     enough to halve the cache it takes; one thread at a time adds its line to the table, and integers add in any order.
-    Lines of bins that all genes share lie bin after bin; `turn` says whether those of the table do not.
+    Lines of bins that all genes share lie bin after bin. If the table does too (`in_planes`), many blocks are to come,
+    each too small to be worth lines of its own: one thread counts each class straight into the table.
     """
     search = (step, *bins.search(block.data.dtype), bins.offsets, bins.largest(block.data.dtype))
     narrow = np.int16 if codes.max(initial=0) <= np.iinfo(np.int16).max else np.int32  # sorts in linear time
     order = np.argsort(codes.astype(narrow), kind="stable")
     order = order[np.searchsorted(codes[order], 0) :]
-    pieces = _pieces(order, codes[order], block.line_sizes[order])
-
     adding = Lock()
 
     def count(code: int, rows: NDArray[np.int64]) -> Any:
+        if in_planes:
+            return _kernels.count_rows(*block.arrays, rows, *search, out[code])
         line = np.zeros(out.shape[1], LINE)
         finding = _kernels.count_rows(*block.arrays, rows, *search, line)
         with adding:
-            if turn:
+            if bins.kind == "geometric":
                 _kernels.add_planes(line, bins.n_genes, out[code])
             else:
                 out[code] += line
         return finding
 
+    pieces = _pieces(order, codes[order], block.line_sizes[order], whole_classes=in_planes)
     return Findings.of(_threads.run([partial(count, *piece) for piece in pieces]))
 
 
 def _pieces(
-    order: NDArray[np.int64], codes: NDArray[np.int32], costs: NDArray[np.int64]
+    order: NDArray[np.int64], codes: NDArray[np.int32], costs: NDArray[np.int64], *, whole_classes: bool
 ) -> list[tuple[int, NDArray[np.int64]]]:
-    """Cut rows ordered by class into pieces of one class each, of bounded cost, whose counts fit a narrow line."""
-    inner = {first for first, _ in _threads.parts(costs)}
+    """Cut rows ordered by class into pieces of one class each: all of it, or as much as a narrow line can count."""
     starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), order.size]
-    for start, stop in pairwise(starts):
-        inner |= set(range(start, stop, np.iinfo(LINE).max))
-    borders = sorted(inner | {order.size})
-    return [(int(codes[a]), order[a:b]) for a, b in pairwise(borders)]
+    inner = set(starts)
+    if not whole_classes:
+        inner |= {first for first, _ in _threads.parts(costs)}
+        for start, stop in pairwise(starts):
+            inner |= set(range(start, stop, np.iinfo(LINE).max))
+    return [(int(codes[a]), order[a:b]) for a, b in pairwise(sorted(inner))]

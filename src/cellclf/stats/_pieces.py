@@ -55,9 +55,20 @@ class Stretch:
         indptr = group["indptr"][self.first : self.stop + 1]
         start, end = int(indptr[0]), int(indptr[-1])
         arrays = (group["data"][start:end], group["indices"][start:end], indptr - start)
-        if kind == "csc":
-            return sparse.csc_matrix(arrays, shape=(n_rows, self.stop - self.first))
-        return sparse.csr_matrix(arrays, shape=(self.stop - self.first, n_columns))
+        n = self.stop - self.first
+        return _unchecked(
+            sparse.csc_matrix((n_rows, n)) if kind == "csc" else sparse.csr_matrix((n, n_columns)), *arrays
+        )
+
+
+def _unchecked(
+    empty: sparse.spmatrix, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any]
+) -> sparse.spmatrix:
+    """Fill a matrix without the look at all indices that SciPy would take; the kernels check them as they count."""
+    wide = max(indptr[-1] if indptr.size else 0, *empty.shape) > np.iinfo(np.int32).max
+    empty.data, empty.indices = data, indices
+    empty.indptr = indptr.astype(np.int64 if wide else indices.dtype, copy=False)
+    return empty
 
 
 @dataclass(frozen=True, eq=False)
