@@ -11,6 +11,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import scanpy as sc
+from matplotlib.ticker import MaxNLocator
 
 import cellclf as cc
 
@@ -56,7 +57,10 @@ confusion.set_xlabel("Predicted class", labelpad=16, fontsize=11)
 confusion.set(xlim=(-0.5, len(places) - 0.5), ylim=(len(places) - 0.5, -0.5))
 
 cc.pl.importance(adata, n_genes=15, ax=genes)
+if (legend := genes.get_legend()) is not None:
+    legend.remove()  # its place is that of the title
 genes.set_title("Genes it relies on")
+genes.xaxis.set_major_locator(MaxNLocator(3))
 genes.set_xlabel("Rise of the log loss\nwhen shuffled (nats)", fontsize=11)
 
 figure.savefig(Path(__file__).parent / "_static" / "demo.png", dpi=130)

@@ -24,7 +24,7 @@ def test_curves_are_those_of_the_table(adata: AnnData) -> None:
 def test_best_epoch_is_marked_in_both_panels(adata: AnnData) -> None:
     for ax in cc.pl.history(adata):
         assert list(ax.lines[2].get_xdata()) == [7, 7]
-        assert ax.get_legend().get_texts()[2].get_text() == "best epoch (7)"
+        assert ax.get_legend().get_texts()[2].get_text() == "epoch kept (7)"
 
 
 def test_the_legend_is_above_the_curves(adata: AnnData) -> None:

@@ -102,9 +102,9 @@ def _curves(ax: Axes, table: pd.DataFrame, columns: dict[str, tuple[str, str]]) 
 
 
 def _finish(ax: Axes, best: int | None) -> None:
-    """Mark the best epoch, and keep the legend above the curves."""
+    """Mark the epoch whose weights were kept, and keep the legend above the curves."""
     if best is not None:
-        ax.axvline(best, color=GREEN, linestyle="--", linewidth=1, label=f"best epoch ({best})", zorder=1)
+        ax.axvline(best, color=GREEN, linestyle="--", linewidth=1, label=f"epoch kept ({best})", zorder=1)
     ax.set_xlabel("Epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.spines[["top", "right"]].set_visible(False)
