@@ -19,9 +19,6 @@ class Convolution(Network):
         self.convolution = nn.Conv1d(1, 3, kernel_size=4, stride=2)
         self.last = nn.Linear(3 * ((n_genes - 4) // 2 + 1), n_classes)
 
-    def after_first(self, hidden: Tensor) -> Tensor:
-        raise NotImplementedError
-
     def embed(self, x: Tensor) -> Tensor:
         return torch.tanh(self.convolution(x[:, None])).flatten(1)
 

@@ -14,7 +14,7 @@ from cellclf.nn import MLP
 from cellclf.pp import _conditions, _gene_scores, _select_genes
 from cellclf.tl._genes import N_GENES
 from cellclf.tl._learn import Problem
-from cellclf.tl._panels import COLUMNS, Judge, measure, train_panels
+from cellclf.tl._panels import Judge, measure, train_panels
 from cellclf.tl._rows import plan
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def panel_curve(
         | measure(verdict, reference, judge, len(rows.found.classes), tolerance)
         for columns, verdict in zip([*panels[: len(verdicts)], full], [*verdicts, reference], strict=True)
     ]
-    table = pd.DataFrame(lines, columns=list(COLUMNS))
+    table = pd.DataFrame(lines)
     curve = PanelCurve(table, names[panels[-1]], names[full], float(tolerance), interrupted)
     call: dict[str, Any] = {
         "label": label,
@@ -251,7 +251,7 @@ def _record(curve: PanelCurve, call: dict[str, Any], rows: LearningRows, judge: 
         call,
         classes=rows.found.classes,
         label=rows.found.name,
-        table={name: curve.table[name].to_numpy() for name in COLUMNS},
+        table={name: curve.table[name].to_numpy() for name in curve.table},
         ranking=curve.ranking,
         panel=curve.panel,
         smallest=curve.smallest,

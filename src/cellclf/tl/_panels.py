@@ -21,21 +21,6 @@ if TYPE_CHECKING:
     from cellclf.tl._learn import Problem
 
 N_REPEATS = 400  # a standard error is then known to within 4 %
-COLUMNS = (
-    "n_genes",
-    "full",
-    "macro_f1",
-    "macro_f1_se",
-    "accuracy",
-    "accuracy_se",
-    "linear_macro_f1",
-    "difference",
-    "difference_se",
-    "within_tolerance",
-    "test_macro_f1",
-    "test_macro_f1_se",
-    "test_accuracy",
-)
 
 
 @dataclass(frozen=True)
