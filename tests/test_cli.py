@@ -16,7 +16,8 @@ from anndata import AnnData
 
 import cellclf as cc
 from cellclf import _cli
-from cellclf._cli import _files, _main
+from cellclf._cli import _demo as _demo_command
+from cellclf._cli import _files, _write
 
 FILES = {
     "adata.h5ad",
@@ -114,10 +115,15 @@ def test_a_users_file(users_file: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert '"rng": 3' in str(adata.uns["split"]["call"])
 
 
-def test_its_own_files_are_replaced_and_no_others(users_file: Path, tmp_path: Path) -> None:
+def test_its_own_files_are_replaced_when_told_and_no_others(
+    users_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "report.csv").write_text("old")
-    assert _demo("--data", users_file, "--label", "cell_type", "--output", tmp_path) == 0
+    arguments = ["--data", users_file, "--label", "cell_type", "--output", tmp_path]
+    assert "--force to replace it" in _fails(capsys, *arguments)
+    assert (tmp_path / "report.csv").read_text() == "old"
+    assert _demo(*arguments, "--force") == 0
     assert {path.name for path in tmp_path.iterdir()} == FILES | {"notes.txt", "mine.h5ad"}
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert (tmp_path / "report.csv").read_text().startswith("class,precision")
@@ -196,7 +202,7 @@ def _other_hdf5(path: Path) -> None:
     ("make", "message"),
     [
         pytest.param(lambda path: None, "There is no file", id="absent"),
-        pytest.param(lambda path: path.mkdir(), "There is no file", id="folder"),
+        pytest.param(lambda path: path.mkdir(), "not laid out as an AnnData", id="folder"),
         pytest.param(_text, "cannot be read as h5ad", id="text"),
         pytest.param(_empty_hdf5, "not laid out as an AnnData", id="empty-hdf5"),
         pytest.param(_other_hdf5, "not laid out as an AnnData", id="other-hdf5"),
@@ -242,7 +248,7 @@ def test_a_file_half_written_leaves_the_old_one(tmp_path: Path) -> None:
     path.write_text("old")
 
     def fail() -> None:
-        with _files.replacing(path) as beside:
+        with _write.replacing(path) as beside:
             beside.write_text("half")
             raise OSError
 
@@ -256,7 +262,7 @@ def test_stopping_it_is_no_error_message(monkeypatch: pytest.MonkeyPatch, capsys
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_main, "demo", stop)
+    monkeypatch.setattr(_demo_command, "demo", stop)
     assert _demo() == 130
     assert capsys.readouterr().err == "cellclf: stopped\n"
 

@@ -4,26 +4,59 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cellclf as cc
+from cellclf._cli import _options, _read, _write
 from cellclf._cli._files import FIGURES, FILES, write
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterator
-    from pathlib import Path
 
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
 
 
-def demo(data: Path | None, label: str | None, output: Path, seed: int) -> None:
+EXAMPLE = """\
+  cellclf demo
+  cellclf demo --data cells.h5ad --label cell_type --output results"""
+
+
+def add(commands: Any) -> None:
+    """Describe the command."""
+    about = (
+        "go the whole way on real blood cells or a file of yours, and leave tables, figures, model and h5ad in a folder"
+    )
+    parser = _options.command(commands, "demo", about, example=EXAMPLE)
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="an h5ad file (default: the PBMC shipped with scanpy)"
+    )
+    parser.add_argument(
+        "--label", metavar="COLUMN", help="column of obs with the classes (default: the only candidate)"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", default=Path("cellclf-demo"), help="default: %(default)s"
+    )
+    _options.add_seed(parser)
+    _options.add_force(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> bool:
+    """Run the command."""
+    demo(options.data, options.label, options.output, options.seed, force=options.force)
+    return True
+
+
+def demo(data: Path | None, label: str | None, output: Path, seed: int, *, force: bool = False) -> None:
     """Go the whole way on a file, or on the PBMC shipped with scanpy, and leave the results in `output`."""
-    _check_paths(data, output)
+    _check_paths(data, output, force=force)
     print(f"cellclf {cc.__version__}", flush=True)
     with _step("read") as notes:
-        adata = _unscaled(_read(data), notes)
+        adata = _unscaled(_read_cells(data), notes)
         label = _label(adata, label or ("bulk_labels" if data is None else None))
         notes.insert(0, f"{adata.n_obs:,} cells × {adata.n_vars:,} genes, label {label!r}")
     with _step("split") as notes:
@@ -59,37 +92,25 @@ def _step(name: str) -> Iterator[list[str]]:
         print(" " * 24 + note, flush=True)
 
 
-def _check_paths(data: Path | None, output: Path) -> None:
+def _check_paths(data: Path | None, output: Path, *, force: bool) -> None:
     """Refuse, before any work, paths that cannot be read or written."""
-    if data is not None and not data.is_file():
+    if data is not None and not data.exists():
         msg = f"There is no file {str(data)!r}. Give the path of an h5ad file after --data."
         raise FileNotFoundError(msg)
     if output.exists() and not output.is_dir():
         msg = f"{str(output)!r} is a file. Give a folder after --output."
         raise ValueError(msg)
-    if data is not None and data.resolve() in {(output / name).resolve() for name in FILES}:
-        msg = f"{str(data)!r} would be overwritten by the results. Give another folder after --output."
-        raise ValueError(msg)
+    if output.is_dir():
+        _write.check_free(*(output / name for name in FILES), force=force, inputs=(data,))
 
 
-def _read(data: Path | None) -> AnnData:
+def _read_cells(data: Path | None) -> AnnData:
     """Read the user's file, or the cells shipped with scanpy."""
-    if data is None:
-        import scanpy as sc
+    if data is not None:
+        return _read.read_anndata(data)
+    import scanpy as sc
 
-        return sc.datasets.pbmc68k_reduced()
-    import anndata
-
-    try:
-        return anndata.read_h5ad(data)
-    except OSError as error:
-        msg = f"{str(data)!r} cannot be read as h5ad ({error}). Give a file written by AnnData.write_h5ad."
-        raise ValueError(msg) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        msg = (
-            f"{str(data)!r} is an HDF5 file, but not laid out as an AnnData. Give a file written by AnnData.write_h5ad."
-        )
-        raise ValueError(msg) from error
+    return sc.datasets.pbmc68k_reduced()
 
 
 def _unscaled(adata: AnnData, notes: list[str]) -> AnnData:

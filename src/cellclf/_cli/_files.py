@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import cellclf as cc
+from cellclf._cli._write import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from anndata import AnnData
@@ -43,17 +42,6 @@ def write(adata: AnnData, classifier: Classifier, label: str, output: Path) -> N
     }.items():
         with replacing(output / name) as path:
             _save_figure(draw(), path)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; what was written takes the place of `path` if all went well."""
-    beside = path.with_name(f".partial-{path.name}")
-    try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _save_figure(figure: Figure, path: Path) -> None:

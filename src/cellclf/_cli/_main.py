@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cellclf as cc
-from cellclf._cli._demo import demo
+from cellclf._cli import _demo, _evaluate, _genes, _info, _predict, _train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BAD_INPUT, INTERRUPTED = 2, 130
+COMMANDS = (_demo, _train, _predict, _evaluate, _genes, _info)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 where the input is at fault."""
+    """Run the command line and return its exit code: 0, 2 where the input is at fault, 130 where it was stopped."""
     options = _parser().parse_args(arguments)
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # a log file has no use for moving bars
     try:
         with warnings.catch_warnings():
             _short_warnings()
-            demo(options.data, options.label, options.output, options.seed)
-    except (FloatingPointError, KeyError, OSError, ValueError) as error:
+            finished = options.run(options)
+    except (FloatingPointError, KeyError, OSError, TypeError, ValueError) as error:
+        if options.debug:
+            raise
         message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        print(f"cellclf: {message.replace('`label=`', '`--label`')}", file=sys.stderr)
+        print(f"cellclf: {_as_options(message)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
+        finished = False
+    if not finished:
         print("cellclf: stopped", file=sys.stderr)
         return INTERRUPTED
     return 0
@@ -39,32 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     """Describe the commands."""
-    parser = argparse.ArgumentParser(prog="cellclf", description="Supervised learning for AnnData.")
+    parser = argparse.ArgumentParser(
+        prog="cellclf", description="Supervised learning for AnnData.", epilog="cellclf COMMAND --help tells more."
+    )
     parser.add_argument("--version", action="version", version=f"cellclf {cc.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where in the code an error comes from")
     commands = parser.add_subparsers(metavar="command", required=True)
-    about = "Split, score genes, train, predict, evaluate, explain; leave tables, figures, model and h5ad in a folder."
-    command = commands.add_parser(
-        "demo", help="the whole way, on real blood cells or a file of yours", description=about
-    )
-    command.add_argument(
-        "--data", type=Path, metavar="FILE", help="an h5ad file (default: the PBMC shipped with scanpy)"
-    )
-    command.add_argument(
-        "--label", metavar="COLUMN", help="column of obs with the classes (default: the only candidate)"
-    )
-    command.add_argument(
-        "--output", type=Path, metavar="FOLDER", default=Path("cellclf-demo"), help="default: %(default)s"
-    )
-    command.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of all random choices (default: 0)")
+    for command in COMMANDS:
+        command.add(commands)
     return parser
 
 
-def _seed(text: str) -> int:
-    """Read a seed."""
-    if not text.isdecimal():
-        msg = f"{text!r} is not a whole number of 0 or more"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
+def _as_options(message: str) -> str:
+    """Name arguments as the command line does."""
+    return re.sub(r"`(\w+)=`", lambda found: f"`--{found[1].replace('_', '-')}`", message)
 
 
 def _short_warnings() -> None:
@@ -72,4 +65,5 @@ def _short_warnings() -> None:
     warnings.simplefilter("ignore")
     warnings.simplefilter("default", UserWarning)
     warnings.filterwarnings("ignore", module="umap|sklearn|numba|torch")
+    warnings.filterwarnings("ignore", message="Writing zarr v2 data", module="anndata")
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)

@@ -1,0 +1,81 @@
+"""`cellclf predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+import cellclf as cc
+from cellclf._cli import _options, _read, _write
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from anndata import AnnData
+
+EXAMPLE = """\
+  cellclf predict query.h5ad model.safetensors --output labelled.h5ad
+  cellclf predict query.h5ad model.safetensors --output labels.csv --proba --gene-symbols gene_name"""
+
+
+def add(commands: Any) -> None:
+    """Describe the command."""
+    parser = _options.command(commands, "predict", "label cells with a trained classifier", example=EXAMPLE)
+    _options.add_data(parser)
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a saved classifier")
+    _options.add_matrix(parser)
+    parser.add_argument(
+        "--key-added", default="cellclf", metavar="WORD", help="first word of the fields (default: %(default)s)"
+    )
+    parser.add_argument("--proba", action="store_true", help="in a table: also the probability of every class")
+    _options.add_output(parser, "an h5ad or zarr with the data and the labels, or a .csv or .tsv with the labels")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> bool:
+    """Label the cells and write them."""
+    inputs = (options.data, options.labels, options.sample_info, options.model)
+    _write.check_free(options.output, options.report, force=options.force, inputs=inputs)
+    as_table = options.output.suffix in {".csv", ".tsv"}
+    if not as_table and options.output.suffix not in {".h5ad", ".zarr"}:
+        msg = f"{str(options.output)!r} is of no kind that is written. Give .h5ad, .zarr, .csv or .tsv."
+        raise ValueError(msg)
+    if options.proba and not as_table:
+        msg = "--proba adds columns to a table; an h5ad or zarr holds the probabilities anyway. Leave it out."
+        raise ValueError(msg)
+    classifier = cc.Classifier.load(options.model)
+    adata = _read.read(options)
+    key = options.key_added
+    cc.tl.predict(adata, classifier, layer=options.layer, gene_symbols=options.gene_symbols, key_added=key)
+    if as_table:
+        _write.write_table(_table(adata, classifier.classes, key, options.proba), options.output)
+    else:
+        _write.write_anndata(adata.to_memory() if options.backed else adata, options.output)
+    _write.report(*_findings(adata, key, options.output), options.report)
+    return True
+
+
+def _table(adata: AnnData, classes: Any, key: str, proba: bool) -> pd.DataFrame:
+    """Gather the labels of the cells, and the probability of each class where asked for."""
+    table = cc.get.predictions(adata, key=key)
+    if not proba:
+        return table
+    columns = [f"probability of {name}" for name in classes]
+    return table.join(pd.DataFrame(adata.obsm[f"{key}_proba"], index=table.index, columns=columns))
+
+
+def _findings(adata: AnnData, key: str, output: Path) -> tuple[dict[str, Any], str]:
+    """Count the cells of each class."""
+    table = cc.get.predictions(adata, key=key)
+    counts = table.groupby("predicted", observed=False)["confidence"].agg(["size", "mean"])
+    counts.columns = ["cells", "mean confidence"]
+    facts = {
+        "command": "predict",
+        "version": cc.__version__,
+        "n_cells": len(table),
+        "classes": _write.records(counts.rename(columns={"mean confidence": "mean_confidence"})),
+        "output": output.name,
+    }
+    return facts, f"{len(table):,} cells\n{counts.rename_axis(None).to_string(float_format='{:.3f}'.format)}"
