@@ -1,18 +1,26 @@
 """How many planted genes each method of importance puts first, beside mutual information, which needs no network.
 
-python benchmarks/importance_methods.py    twenty data sets (about four minutes on one core)
+python benchmarks/importance_methods.py             twenty data sets (about four minutes on one core)
+python benchmarks/importance_methods.py --memory    memory of integrated gradients by the number of cells instead
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
+import subprocess
+import sys
+import threading
+import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy.sparse import csr_matrix
 
 import cellclf as cc
 
@@ -62,11 +70,61 @@ def found(adata: AnnData) -> dict[str, int]:
     return counts
 
 
+def anonymous() -> float:
+    """Return the memory of this process that no file backs, in MiB."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1024
+
+
+def measure(n_cells: int, n_genes: int, n_steps: int) -> None:
+    """Print how much memory integrated gradients of so many cells take beyond the cells themselves, and their time."""
+    rng = np.random.default_rng(0)
+    n_each = n_genes // 20
+    columns = (rng.integers(0, 20, (n_cells, n_each)) + 20 * np.arange(n_each)).ravel().astype(np.int32)
+    counts = rng.poisson(2.0, len(columns)).astype(np.float32) + 1
+    x = csr_matrix((counts, columns, np.arange(0, len(columns) + 1, n_each)), shape=(n_cells, n_genes))
+    obs = pd.DataFrame(
+        {"kind": pd.Categorical(rng.choice(list("abcde"), n_cells))}, index=np.arange(n_cells).astype(str)
+    )
+    adata = AnnData(x, obs=obs)
+    few = adata[:1000].copy()
+    clf = cc.tl.train(few, "kind", genes="all", fit=cc.Fit(epochs=2, device="cpu"))
+    options: dict[str, Any] = {"method": "integrated_gradients", "n_steps": n_steps}
+    cc.tl.importance(few, clf, rows="test", **options)
+    gc.collect()
+    before, highest, done = anonymous(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            highest[0] = max(highest[0], anonymous())
+
+    watcher, start = threading.Thread(target=watch), time.perf_counter()
+    watcher.start()
+    cc.tl.importance(adata, clf, rows=np.ones(n_cells, dtype=bool), **options)
+    done.set()
+    watcher.join()
+    print(f"| {n_cells} × {n_genes} | {highest[0] - before:.0f} | {time.perf_counter() - start:.0f} |", flush=True)
+
+
+def memory(n_genes: int, n_steps: int) -> None:
+    """Print the table of memory, each number of cells in a process of its own."""
+    print("| cells × genes | MiB beyond the cells | seconds |\n|---|---|---|", flush=True)
+    for n_cells in (5_000, 20_000, 80_000):
+        call = f"import importance_methods as m; m.measure({n_cells}, {n_genes}, {n_steps})"
+        subprocess.run([sys.executable, "-W", "ignore", "-c", call], cwd=Path(__file__).parent, check=True)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="data sets of each kind")
-    runs = range(parser.parse_args().runs)
+    parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument("--steps", type=int, default=50, help="steps of integrated gradients whose memory is measured")
+    arguments = parser.parse_args()
+    if arguments.memory:
+        memory(1000, arguments.steps)
+        return
+    runs = range(arguments.runs)
     warnings.simplefilter("ignore", UserWarning)
     kinds = list(itertools.product((False, True), (2.0, 1.5)))
     tables = {

@@ -2,9 +2,11 @@
 
 python benchmarks/on_disk.py [--cells 100000] [--genes 20000] [--classes 20] [--repeats 3] [--folder DIR]
 
-Each store is measured in a process of its own, after a call that compiles, in turn with the bare loops; every file has been
-read before, so the system holds it in memory as far as it can. Memory is what the process holds beyond files (RssAnon) above
-what it held before the call.
+The plain reads do nothing with what they read: rows by rows through AnnData, as one would write it (`adata.X[first:stop]`, some thousands of
+rows at a time; with `read_lazy` the chunks of the dask array, one after another), and, below AnnData, the values and their genes
+straight from the file. Each store is measured in a process of its own, after a call that compiles, in turn with the plain reads; every file
+has been read before, so the system holds it in memory as far as it can. Memory is what the process holds beyond files (RssAnon)
+above what it held before the call.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ STORES = {
     "zarr, CSR, on disk": ("x.zarr", "backed"),
     "zarr, CSR, `read_lazy`": ("x.zarr", "lazy"),
 }
-VALUES = {"small": 2**20, "large": 2**22}  # read at a time by the bare loops
+ROWS = (1000, 3000, 10_000)  # read at a time through AnnData
+VALUES = 2**22  # read at a time below it
 MIB = 2**20
 
 
@@ -61,18 +64,25 @@ def opened(path: Path, how: str) -> anndata.AnnData:
     return anndata.AnnData(anndata.io.sparse_dataset(group["X"]), obs=anndata.io.read_elem(group["obs"]))
 
 
-def read_bare(path: Path, step: int) -> None:
-    """Read all values and their genes, chunk by chunk, and do nothing with them."""
+def read_rows(path: Path, step: int) -> None:
+    """Read all rows, some at a time."""
+    x = opened(path, "backed").X
+    for first in range(0, x.shape[0], step):
+        x[first : first + step]
+
+
+def read_bare(path: Path) -> None:
+    """Read all values and their genes, straight from the file."""
     source = h5py.File(path) if path.suffix == ".h5ad" else zarr.open(path, mode="r")
     data, indices = source["X"]["data"], source["X"]["indices"]
-    for first in range(0, data.shape[0], step):
-        data[first : first + step], indices[first : first + step]
+    for first in range(0, data.shape[0], VALUES):
+        data[first : first + VALUES], indices[first : first + VALUES]
     if path.suffix == ".h5ad":
         source.close()
 
 
 def read_chunks(path: Path) -> None:
-    """Compute all chunks of the dask array, one after another, and do nothing with them."""
+    """Compute all chunks of the dask array, one after another."""
     x = opened(path, "lazy").X
     for i in range(x.numblocks[0]):
         x.blocks[i, 0].compute(scheduler="synchronous")
@@ -117,17 +127,18 @@ def measure(path: Path, how: str, repeats: int) -> dict[str, Any]:
     adata = opened(path, how)
     cc.pp.gene_scores(adata[:2000] if how == "backed" and path.suffix == ".zarr" else warm, "kind")
     memory = peak(lambda: cc.pp.gene_scores(adata, "kind"))
-    times: dict[str, list[float]] = {name: [] for name in ("bare small", "bare large", "auto", "counts")}
+    plain: dict[str, Callable[[], None]] = {f"{n:,}": lambda n=n: read_rows(path, n) for n in ROWS}
+    plain = {"chunks": lambda: read_chunks(path)} if how == "lazy" else plain
+    times: dict[str, list[float]] = {name: [] for name in (*plain, "bare", "auto", "counts")}
     for _ in range(repeats):
-        for name, step in VALUES.items():
-            times[f"bare {name}"].append(seconds(lambda step=step: read_bare(path, step)))
-        if how == "lazy":
-            times.setdefault("chunks", []).append(seconds(lambda: read_chunks(path)))
+        for name, read in plain.items():
+            times[name].append(seconds(read))
+        times["bare"].append(seconds(lambda: read_bare(path)))
         for bins in ("auto", "counts"):
             times[bins].append(seconds(lambda bins=bins: cc.pp.gene_scores(adata, "kind", bins=bins)))
         if path.name == "plain.h5ad":
             times.setdefault("read all", []).append(seconds(lambda: anndata.read_h5ad(path)))
-    return {"times": times, "memory": memory, "sum": float(adata.var["mi"].sum())}
+    return {"times": times, "plain": list(plain), "memory": memory, "sum": float(adata.var["mi"].sum())}
 
 
 def in_own_process(path: Path, how: str, repeats: int) -> dict[str, Any]:
@@ -140,15 +151,17 @@ def in_own_process(path: Path, how: str, repeats: int) -> dict[str, Any]:
 
 
 def row(name: str, path: Path, found: dict[str, Any]) -> str:
-    """Write one row of the table: the medians, and the ratio in every run."""
-    times = {key: sorted(values) for key, values in found["times"].items()}
-    middle = {key: values[len(values) // 2] for key, values in times.items()}
-    bare = "chunks" if "chunks" in times else "bare large"
-    ratios = [v / b for v, b in zip(found["times"]["auto"], found["times"][bare], strict=True)]
+    """Write one row of the table: the medians, and in every run the ratios to the fastest plain read and to the bare one."""
+    times = found["times"]
+    middle = {key: sorted(values)[len(values) // 2] for key, values in times.items()}
+    plain = [min(run) for run in zip(*(times[key] for key in found["plain"]), strict=True)]
+    ratios = [
+        ", ".join(f"{verb / peer:.2f}" for verb, peer in zip(times["auto"], peers, strict=True))
+        for peers in (plain, times["bare"])
+    ]
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
-    columns = [f"{middle[key]:.2f}" for key in ("bare small", "bare large")]
-    columns += [f"{middle['chunks']:.2f}" if "chunks" in middle else "", f"{middle['auto']:.2f}"]
-    columns += [", ".join(f"{ratio:.2f}" for ratio in ratios), f"{middle['counts']:.2f}"]
+    columns = [" / ".join(f"{middle[key]:.2f}" for key in found["plain"]), f"{middle['bare']:.2f}"]
+    columns += [f"{middle['auto']:.2f}", *ratios, f"{middle['counts']:.2f}"]
     return f"| {name} | {size / MIB:.0f} | " + " | ".join(columns) + " |"
 
 
@@ -184,8 +197,9 @@ def main() -> None:
             msg = "The stores do not give the same scores."
             raise RuntimeError(msg)
         if n_cells == options.cells:
+            steps = " / ".join(f"{n:,}" for n in ROWS)
             print(
-                "| store | MiB | bare, 1 M values | bare, 4 M values | bare, chunks | verb | verb / bare, every run | `counts` |"
+                f"| store | MiB | rows, {steps} at a time, or chunks | bare | verb | verb / rows | verb / bare | `counts` |"
             )
             print("|---|---|---|---|---|---|---|---|")
             for name, (file, _) in STORES.items():

@@ -1,18 +1,22 @@
 """How good are the selected genes? A fixed linear classifier on the genes of each method; prints markdown tables.
 
-CELLCLF_REALDATA=FOLDER python benchmarks/selection.py [--seed 0] [--files pbmc3k ...] [--methods default COSG ...] [--keep FOLDER]
+CELLCLF_REALDATA=FOLDER python benchmarks/selection.py [--seed 0 1 2] [--files pbmc3k ...] [--methods default COSG ...] [--cache FOLDER]
 
 Fixed before any result was looked at: classes of at least five cells, stratified five folds (tcga11: patients stay together), genes
 selected on the training rows of each fold, then values (counts: log1p of 10 000 per cell) z-scored on the training rows, cut at ±10,
-`LogisticRegression(C=0.1)`; predictions are pooled over the folds. The standard error of a difference comes from 500 bootstrap samples
-of cells (tcga11: patients), the same for both methods. Methods that rank the genes of each class give the first of each class, then the
-second, and so on. The peers need `pip install cosg scikit-misc`. mRMR-selection (score: F statistic over mean |correlation|) is computed by
-the rule of its code, in NumPy, because the package needs hours for these files; with the package there, the two are compared on srbct_khan.
+`LogisticRegression(C=0.1)`; predictions are pooled over the folds. Each file and size is a place: macro-F1 is its mean over the seeds of
+the folds, and the standard error of a difference comes from 500 bootstrap samples of cells (tcga11: patients), the same for both methods
+and for all seeds. Methods that rank the genes of each class give the first of each class, then the second, and so on. The peers need
+`pip install cosg scikit-misc`. mRMR-selection (score: F statistic over mean |correlation|) is computed by the rule of its code, in NumPy,
+because the package needs hours for these files; with the package there, the two are compared on srbct_khan. A cache keeps the genes of
+the peers, and predictions under the genes they are made from, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
 import importlib.util
 import os
 import warnings
@@ -26,7 +30,6 @@ import scanpy as sc
 from scipy import sparse
 from sklearn.feature_selection import f_classif
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
@@ -92,11 +95,11 @@ class Task:
             cc.pp.gene_scores(self._scored[fold], "label")
         return self._scored[fold]
 
-    def predict(self, chosen: Callable[[int], np.ndarray]) -> np.ndarray:
-        """Fit the linear classifier on the genes chosen in each fold; predict the rows left out."""
+    def predict(self, lists: list[np.ndarray]) -> np.ndarray:
+        """Fit the linear classifier on the genes of each fold; predict the rows left out."""
         predicted = np.full(len(self.codes), -1)
-        for fold, (train, test) in enumerate(self.folds):
-            genes = np.sort(chosen(fold))
+        for (train, test), chosen in zip(self.folds, lists, strict=True):
+            genes = np.sort(chosen)
             z = self.values[:, genes]
             z = np.asarray(z.toarray() if sparse.issparse(z) else z, dtype=np.float64)
             spread = z[train].std(axis=0)
@@ -153,7 +156,10 @@ def by_variability(task: Task, fold: int, n: int) -> np.ndarray:
     adata = task.training(fold, normalised=False)
     if not task.counts:
         return np.argsort(-adata.X.astype(np.float64).var(axis=0), kind="stable")[:n]
-    sc.pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=min(n, adata.n_vars))
+    for span in (0.3, 0.5, 0.8):  # the default first; its local regression fails on some matrices of few cells
+        with contextlib.suppress(ValueError):
+            sc.pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=min(n, adata.n_vars), span=span)
+            break
     ranks = adata.var["highly_variable_rank"].to_numpy(dtype=float)
     return np.argsort(np.where(np.isnan(ranks), np.inf, ranks), kind="stable")[:n]
 
@@ -170,85 +176,166 @@ def by_cosg(task: Task, fold: int, n: int) -> np.ndarray:
 
 def by_mrmr_selection(task: Task, fold: int, n: int) -> np.ndarray:
     """F statistic over mean |correlation| with the genes chosen, at least .001: the rule of mRMR-selection."""
-    x = task.training(fold).X
-    x = np.asarray(x.toarray() if sparse.issparse(x) else x, dtype=np.float64)
-    known = np.flatnonzero(x.std(axis=0) > 0)
-    relevance, _ = f_classif(x[:, known], task.codes[task.folds[fold][0]])
-    z = x[:, known] - x[:, known].mean(axis=0)
-    z = np.ascontiguousarray((z / np.sqrt((z**2).sum(axis=0))).T.astype(np.float32))
-    total, score, left, chosen = np.zeros(len(z)), relevance, np.ones(len(z), bool), []
-    for _ in range(min(n, len(z))):
-        chosen.append(int(np.argmax(np.where(left, score, -np.inf))))
-        left[chosen[-1]] = False
-        total += np.maximum(np.abs(z @ z[chosen[-1]]), 1e-3)
+    x = task.training(fold).X.astype(np.float64)
+    mean, mean_square = (
+        np.asarray(values.mean(axis=0)).ravel() for values in (x, x.multiply(x) if sparse.issparse(x) else x**2)
+    )
+    spread = np.sqrt(np.maximum(mean_square - mean**2, 0))
+    known = np.flatnonzero(spread > 1e-9)
+    x, mean, spread = (x.tocsc() if sparse.issparse(x) else x)[:, known], mean[known], spread[known]
+    relevance, _ = f_classif(x, task.codes[task.folds[fold][0]])
+    across = x.T.tocsr() if sparse.issparse(x) else np.ascontiguousarray(x.T)
+    total, score, left, chosen = np.zeros(known.size), relevance, np.ones(known.size, bool), []
+    for _ in range(min(n, known.size)):
+        chosen.append(gene := int(np.argmax(np.where(left, score, -np.inf))))
+        left[gene] = False
+        column = x[:, [gene]].toarray().ravel() if sparse.issparse(x) else x[:, gene]
+        alike = (across @ column / x.shape[0] - mean * mean[gene]) / (spread * spread[gene])
+        total += np.maximum(np.abs(alike), 1e-3)
         score = relevance / (total / len(chosen))
     return known[np.array(chosen)]
 
 
 METHODS: dict[str, Callable[[Task, int, int], np.ndarray]] = {
-    "default": by_cellclf(),
-    "turns": in_plain_turns,
-    "mi": by_cellclf(balance=False),
-    "mi_corrected": by_cellclf(by="mi_corrected"),
-    "jsd": by_cellclf(by="jsd"),
     "t-test": by_ranks("t-test"),
     "Wilcoxon": by_ranks("wilcoxon"),
     "HVG": by_variability,
     "COSG": by_cosg,
     "mRMR-selection": by_mrmr_selection,
+    "mi": by_cellclf(balance=False),
+    "mi_corrected": by_cellclf(by="mi_corrected"),
+    "jsd": by_cellclf(by="jsd"),
+    "mrmr": by_cellclf(redundancy="mrmr"),
+    "jmi": by_cellclf(redundancy="jmi"),
+    "turns": in_plain_turns,
+    "default": by_cellclf(),
 }
-OURS = {"default", "turns", "mi", "mi_corrected", "jsd"}
+PEERS = ("t-test", "Wilcoxon", "HVG", "COSG", "mRMR-selection")
 
 
-def chosen_by(method: str, task: Task, keep: Path | None) -> Callable[[int, int], np.ndarray]:
-    """Return what gives the genes of a fold, chosen once for all sizes; those of peers may be kept in a file."""
-    path = None if keep is None or method in OURS else keep / f"{task.name}_{task.seed}_{method}.npz".replace(" ", "-")
-    if path is not None and path.exists():
-        stored = np.load(path)
-        lists = [stored[f"fold{fold}"] for fold in range(N_FOLDS)]
-    else:
-        lists = [METHODS[method](task, fold, max(SIZES)) for fold in range(N_FOLDS)]
-        if path is not None:
-            np.savez(path, **{f"fold{fold}": genes for fold, genes in enumerate(lists)})
-    return lambda fold, n: lists[fold][:n]
+def kept(cache: Path | None, name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Read arrays from the cache; make and keep them if they are not there."""
+    if cache is None:
+        return make()
+    path = cache / f"{name}.npz".replace(" ", "-")
+    if not path.exists():
+        unfinished = path.with_suffix(".part.npz")
+        np.savez(unfinished, **make())
+        unfinished.rename(path)
+    with np.load(path) as stored:
+        return dict(stored)
 
 
-def standard_error(task: Task, first: np.ndarray, second: np.ndarray) -> float:
-    """Bootstrap the difference of two macro-F1 over cells (or patients)."""
+def evaluate(task: Task, methods: list[str], cache: Path | None) -> dict[int, dict[str, np.ndarray]]:
+    """Predict the rows left out from the genes of each method; for each size, by method."""
+    predicted: dict[int, dict[str, np.ndarray]] = {n: {} for n in SIZES}
+    for method in methods:
+        name = f"{task.name}_{task.seed}_{method}"
+        choose = METHODS[method]
+        genes = kept(
+            cache if method in PEERS else None,
+            name,
+            lambda choose=choose: {f"fold{fold}": choose(task, fold, max(SIZES)) for fold in range(N_FOLDS)},
+        )
+        for n in SIZES:
+            lists = [genes[f"fold{fold}"][:n] for fold in range(N_FOLDS)]
+            key = hashlib.sha256(b"/".join(np.sort(chosen).tobytes() for chosen in lists)).hexdigest()[:16]
+            found = kept(
+                cache, f"{task.name}_{task.seed}_{n}_{key}", lambda lists=lists: {"codes": task.predict(lists)}
+            )
+            predicted[n][method] = found["codes"]
+    return predicted
+
+
+def draws(task: Task) -> np.ndarray:
+    """Draw cells (or patients) with replacement: one line of weights for all cells, then one for each draw."""
     n_groups = int(task.groups.max()) + 1
-    draws = np.random.default_rng(0).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_BOOTSTRAP)
-    weights = draws[:, task.groups].astype(float)
-    return float(np.std(macro_f1(task, first, weights) - macro_f1(task, second, weights)))
+    drawn = np.random.default_rng(0).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_BOOTSTRAP)
+    return np.vstack([np.ones(len(task.codes)), drawn[:, task.groups]])
 
 
 def macro_f1(task: Task, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Macro-F1 for each line of weights of the cells; classes that occur nowhere are left out."""
-    total, n_classes = np.zeros(len(weights)), np.zeros(len(weights))
-    for code in range(len(task.classes)):
-        hits = weights @ ((task.codes == code) & (predicted == code))
-        both = weights @ (task.codes == code) + weights @ (predicted == code)
-        total += np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0)
-        n_classes += both > 0
-    return total / n_classes
+    true, guess = (codes[:, None] == np.arange(len(task.classes)) for codes in (task.codes, predicted))
+    hits, both = weights @ (true & guess), weights @ (true.astype(float) + guess)
+    return np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0).sum(axis=1) / (both > 0).sum(axis=1)
 
 
-def run(task: Task, methods: list[str], keep: Path | None) -> list[dict[str, object]]:
-    """Evaluate all methods on one task; a line for each size."""
-    predicted: dict[int, dict[str, np.ndarray]] = {n: {} for n in SIZES}
-    for method in methods:
-        genes = chosen_by(method, task, keep)
-        for n in SIZES:
-            predicted[n][method] = task.predict(lambda fold, n=n, genes=genes: genes(fold, n))
-    lines = []
-    for n in SIZES:
-        scores = {m: float(f1_score(task.codes, p, average="macro")) for m, p in predicted[n].items()}
-        line: dict[str, object] = {"seed": task.seed, "file": task.name, "genes": n, **scores}
-        if "default" in scores:
-            best = max((m for m in scores if m != "default"), key=scores.__getitem__, default="default")
-            line["behind"] = scores[best] - scores["default"]
-            line["se"] = standard_error(task, predicted[n][best], predicted[n]["default"])
-        lines.append(line)
-    return lines
+def places(folder: Path, name: str, seeds: list[int], methods: list[str], cache: Path | None) -> dict[int, np.ndarray]:
+    """Evaluate all methods on one file; macro-F1 (seeds × methods × 1 + draws) for each size."""
+    found: dict[int, list[list[np.ndarray]]] = {n: [] for n in SIZES}
+    for seed in seeds:
+        task = Task(folder, name, seed)
+        weights = draws(task)
+        for n, predicted in evaluate(task, methods, cache).items():
+            found[n].append([macro_f1(task, predicted[method], weights) for method in methods])
+    return {n: np.array(values) for n, values in found.items()}
+
+
+def behind(values: np.ndarray, own: int) -> tuple[float, float]:
+    """Return how far the best of the other methods is before one's own, and its standard error (methods × 1 + draws)."""
+    others = np.delete(values, own, axis=0)
+    ahead = others[int(np.argmax(others[:, 0]))] - values[own]
+    return float(ahead[0]), float(ahead[1:].std())
+
+
+def chance(values: np.ndarray, own: int, *, all_equal: bool) -> float:
+    """Return how often a method as good as the best would be more than two standard errors behind, by luck alone.
+
+    The draws give the luck; the others are as good as measured, or all equally good.
+    """
+    luck = values[:, 1:] - values[:, :1]
+    truth = np.zeros(len(values)) if all_equal else values[:, 0].copy()
+    truth[own] = np.delete(truth, own).max()
+    seen = truth[:, None] + luck
+    seen[own], mine = -np.inf, seen[own].copy()
+    best = seen.argmax(axis=0)
+    error = (luck - luck[own]).std(axis=1)
+    return float((seen.max(axis=0) - mine > 2 * error[best] + 1e-12).mean())
+
+
+def print_line(name: str, n: int, values: np.ndarray, own: int | None) -> None:
+    """Print macro-F1 of one file and size, the best in bold."""
+    scores = values[:, 0].round(4)
+    cells = [f"**{score:.4f}**" if score == scores.max() else f"{score:.4f}" for score in scores]
+    if own is not None:
+        ahead, error = behind(values, own)
+        far = error > 0 and ahead > 2 * error
+        cells += [f"**{ahead:+.4f}**" if far else f"{ahead:+.4f}", f"{error:.4f}"]
+    print(f"| {name} | {n} | " + " | ".join(cells) + " |", flush=True)
+
+
+def print_ranks(title: str, scores: pd.DataFrame) -> None:
+    """Print the mean ranks of the methods over places, equal scores sharing theirs."""
+    ranks = scores.round(6).rank(axis=1, ascending=False)
+    print(f"\n| {title} | " + " | ".join(scores) + " |\n|" + "---|" * (scores.shape[1] + 1))
+    for n in ("all", *SIZES):
+        rows = ranks if n == "all" else ranks[ranks.index.get_level_values(1) == n]
+        print(f"| rank, {n} genes | " + " | ".join(f"{value:.2f}" for value in rows.mean()) + " |")
+    print("| macro-F1 | " + " | ".join(f"{value:.4f}" for value in scores.mean()) + " |", flush=True)
+
+
+def print_summary(found: dict[tuple[str, int], np.ndarray], seeds: list[int], methods: list[str]) -> None:
+    """Print mean ranks, of all seeds together and of each, and how many places are far behind."""
+    mean = {place: values.mean(axis=0) for place, values in found.items()}
+    index = pd.MultiIndex.from_tuples(mean)
+    print_ranks("seeds together", pd.DataFrame([values[:, 0] for values in mean.values()], index, methods))
+    for number, seed in enumerate(seeds):
+        scores = [values[number, :, 0] for values in found.values()]
+        print_ranks(f"seed {seed}", pd.DataFrame(scores, index, methods))
+    if "default" not in methods:
+        return
+    own = methods.index("default")
+    print(
+        "\n| places more than two standard errors behind the best | default | by luck, others as measured | by luck, all equal |"
+    )
+    print("|---|---|---|---|")
+    tables = {"seeds together": mean}
+    tables |= {f"seed {s}": {place: values[k] for place, values in found.items()} for k, s in enumerate(seeds)}
+    for title, table in tables.items():
+        far = sum(ahead > 2 * error + 1e-12 for ahead, error in (behind(values, own) for values in table.values()))
+        luck = [sum(chance(v, own, all_equal=equal) for v in table.values()) for equal in (False, True)]
+        print(f"| {title} | {far} of {len(table)} | {luck[0]:.1f} | {luck[1]:.1f} |")
 
 
 def compare_with_package(folder: Path) -> None:
@@ -265,51 +352,29 @@ def compare_with_package(folder: Path) -> None:
     print(f"mRMR-selection on srbct_khan, 50 genes: {same:.0%} of the places hold the same gene as the package's.\n")
 
 
-def print_line(line: dict[str, object], methods: list[str]) -> None:
-    """Print macro-F1 of one file and size, the best in bold."""
-    values = {method: float(str(line[method])) for method in methods}
-    best = max(values.values())
-    cells = [f"**{value:.4f}**" if value == best else f"{value:.4f}" for value in values.values()]
-    tail = [f"{line['behind']:+.4f}", f"{line['se']:.4f}"] if "behind" in line else []
-    print("| " + " | ".join([str(line["file"]), str(line["genes"]), *cells, *tail]) + " |", flush=True)
-
-
-def print_ranks(lines: pd.DataFrame, methods: list[str]) -> None:
-    """Print the mean ranks of the methods, equal scores sharing theirs."""
-    ranks = lines[methods].astype(float).round(6).rank(axis=1, ascending=False)
-    print("\n| mean over files | " + " | ".join(methods) + " |\n|" + "---|" * (len(methods) + 1))
-    for name, rows in [("all", lines.index), *((f"{n} genes", lines.index[lines["genes"] == n]) for n in SIZES)]:
-        print(f"| rank, {name} | " + " | ".join(f"{value:.2f}" for value in ranks.loc[rows].mean()) + " |")
-    print("| macro-F1 | " + " | ".join(f"{value:.4f}" for value in lines[methods].mean()) + " |\n", flush=True)
-
-
 def main() -> None:
     """Run every method on every file and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of the folds")
     parser.add_argument("--files", nargs="+", default=list(FILES), choices=list(FILES))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--keep", type=Path, help="folder that keeps what slow peers chose")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the genes of the peers, and predictions")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # linear models that stop before they converge say so once a fold
     folder = Path(os.environ["CELLCLF_REALDATA"])
+    if options.cache is not None:
+        options.cache.mkdir(parents=True, exist_ok=True)
+    own = options.methods.index("default") if "default" in options.methods else None
+    found = {}
     with threadpool_limits(1):
         compare_with_package(folder)
-        for seed in options.seed:
-            print(f"Folds of seed {seed}:\n")
-            heads = [
-                "file",
-                "genes",
-                *options.methods,
-                *["best other − default", "± se"] * ("default" in options.methods),
-            ]
-            print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads), flush=True)
-            lines = []
-            for name in options.files:
-                for line in run(Task(folder, name, seed), options.methods, options.keep):
-                    lines.append(line)
-                    print_line(line, options.methods)
-            print_ranks(pd.DataFrame(lines), options.methods)
+        heads = ["file", "genes", *options.methods, *["best other − default", "± se"] * (own is not None)]
+        print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads), flush=True)
+        for name in options.files:
+            for n, values in places(folder, name, options.seed, options.methods, options.cache).items():
+                found[name, n] = values
+                print_line(name, n, values.mean(axis=0), own)
+    print_summary(found, options.seed, options.methods)
 
 
 if __name__ == "__main__":

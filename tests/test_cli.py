@@ -259,7 +259,7 @@ def test_a_file_half_written_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 def test_stopping_it_is_no_error_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_demo_command, "demo", stop)

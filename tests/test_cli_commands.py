@@ -158,6 +158,21 @@ def test_predict_is_the_function(
         np.testing.assert_array_equal(read(tmp_path / name).obsm["x_proba"], small_adata.obsm["cellclf_proba"])
 
 
+def test_predict_tells_unknown_cells(
+    cells: Path, small_adata: AnnData, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "conformal_folds" in fails(capsys, "predict", cells, model, "--output", tmp_path / "l.csv", "--unknown", 0.1)
+    words = ["--fit", "epochs=2", "conformal_folds=2"]
+    assert run("train", cells, "--output", tmp_path / "c.safetensors", *words) == 0
+    capsys.readouterr()
+    words = ["predict", cells, tmp_path / "c.safetensors", "--output", tmp_path / "l.csv", "--unknown", 0.9]
+    counted = {row["predicted"]: row["cells"] for row in report(capsys, *words)["classes"]}
+    cc.tl.predict(small_adata, tmp_path / "c.safetensors", unknown=0.9)
+    assert list(pd.read_csv(tmp_path / "l.csv")["predicted"]) == list(small_adata.obs["cellclf"])
+    assert counted == small_adata.obs["cellclf"].value_counts().to_dict()
+    assert counted["Unknown"] > 0
+
+
 def test_a_folder_is_replaced_only_by_force(
     cells: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,7 @@ PUBLIC = {
 }
 VERBS = [name for name in PUBLIC if name.startswith(("pp.", "tl."))]
 SETTINGS = {f"nn.{name}": getattr(cc.nn, name) for name in ("MLP", "Linear", "CNN1d", "Autoencoder")} | {"Fit": cc.Fit}
+SETTINGS |= {f"tl.{name}": getattr(cc.tl, name) for name in ("Space", "Uniform", "LogUniform", "Integers", "Choice")}
 
 # How each verb is called on 120 cells × 30 genes, and which verbs come before it.
 CALLS: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -44,11 +45,38 @@ CALLS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "pp.gene_similarity": ([], {}),
     "pp.select_genes": (["pp.gene_scores"], {"n_genes": 10}),
     "tl.train": ([], {"label": "cell_type", "network": cc.nn.Linear(), "fit": cc.Fit(epochs=30, members=1)}),
-    "tl.predict": (["tl.train"], {}),
+    "tl.predict": (["tl.train"], {"unknown": 0.1}),
     "tl.evaluate": (["tl.train"], {}),
     "tl.panel_curve": (
         [],
         {"label": "cell_type", "n_genes": (2, 9), "network": cc.nn.Linear(), "fit": cc.Fit(epochs=4, members=1)},
+    ),
+    "tl.cross_validate": (
+        [],
+        {"label": "cell_type", "n_folds": 2, "network": cc.nn.Linear(), "fit": cc.Fit(epochs=30)},
+    ),
+    "tl.baselines": (
+        [],
+        {
+            "label": "cell_type",
+            "n_folds": 2,
+            "models": ["nearest_neighbors"],
+            "network": cc.nn.Linear(),
+            "fit": cc.Fit(epochs=30),
+        },
+    ),
+    "tl.audit_labels": (["tl.cross_validate"], {}),
+    "tl.vote": (["tl.train", "tl.predict"], {"by": "cell_type"}),
+    "tl.tune": (
+        [],
+        {
+            "label": "cell_type",
+            "n_trials": 1,
+            "n_folds": 2,
+            "space": cc.tl.Space(fit={"weight_decay": cc.tl.Uniform(0.0, 0.1)}),
+            "network": cc.nn.Linear(),
+            "fit": cc.Fit(epochs=30),
+        },
     ),
     "tl.importance": (["tl.train"], {"n_repeats": 2}),
     "tl.explain": (["tl.train"], {"n_steps": 5}),
@@ -60,6 +88,9 @@ CALLS: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"label": "cell_type", "l1": (1.0,), "group_l1": (0.1,), "network": cc.nn.Linear(), "fit": cc.Fit(epochs=4)},
     ),
 }
+# How an earlier verb is called for another, where that needs more of it.
+FULL_FIT = {"fit": cc.Fit(epochs=30, members=2, conformal_folds=2)}
+EARLIER = {("tl.predict", "tl.train"): FULL_FIT, ("tl.vote", "tl.train"): FULL_FIT}
 
 
 # -- Readers: a function in, what is wrong with it out -----------------------------
@@ -218,14 +249,14 @@ def test_settings_are_frozen_and_documented(name: str) -> None:
 
 
 def _run(name: str, adata: AnnData, **more: Any) -> Any:
-    return PUBLIC[name](adata, **CALLS[name][1], **more)
+    return PUBLIC[name](adata, **(CALLS[name][1] | more))
 
 
 @pytest.fixture
 def before(name: str, small_adata: AnnData) -> AnnData:
     """Give an AnnData on which the verb can run."""
     for earlier in CALLS[name][0]:
-        _run(earlier, small_adata)
+        _run(earlier, small_adata, **EARLIER.get((name, earlier), {}))
     return small_adata
 
 

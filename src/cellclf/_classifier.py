@@ -25,20 +25,48 @@ if TYPE_CHECKING:
     from cellclf.nn._network import Network
     from cellclf.nn._registry import Description
 
-FORMAT = 1
+FORMAT = 2
 BLOCK = 4096
 
 
-class Block(NamedTuple):
-    """Predictions for some cells: probabilities, embedding, novelty, and probabilities of the linear network.
+class Impression(NamedTuple):
+    """What a network makes of some cells.
 
-    Without classes the probabilities have no columns and the novelty is NaN.
+    Probabilities `proba` and `strangeness` for each class (n_cells, n_classes), `embedding` (n_cells, n_embedding), and the
+    `spread` of the members (n_cells). Without classes the first two have no columns.
     """
 
     proba: np.ndarray
     embedding: np.ndarray
-    novelty: np.ndarray
+    strangeness: np.ndarray
+    spread: np.ndarray
+
+    @property
+    def novelty(self) -> np.ndarray:
+        """How unlike the cells of the most similar class (n_cells); NaN without classes."""
+        return self.strangeness.min(axis=1) if self.strangeness.shape[1] else np.full(len(self.strangeness), np.nan)
+
+    @property
+    def nonconformity(self) -> np.ndarray:
+        """How badly each cell fits each class (n_cells, n_classes)."""
+        return stats.nonconformity(self.proba, self.strangeness)
+
+
+class Block(NamedTuple):
+    """Predictions for some cells: what the network makes of them, and probabilities of the linear network."""
+
+    network: Impression
     linear_proba: np.ndarray
+
+    @property
+    def proba(self) -> np.ndarray:
+        """Probability of each class."""
+        return self.network.proba
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """What the network's last layer sees."""
+        return self.network.embedding
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +90,7 @@ class Classifier:
     preprocessing
         What happens to the values first; learnt on the training rows.
     novelty
-        Where the training cells of each class lie in the embedding. `None` without classes.
+        What the training cells of each class look like. `None` without classes.
     temperature
         The logits are divided by this number, chosen on the validation rows.
     linear_temperature
@@ -77,7 +105,10 @@ class Classifier:
     epochs
         History of the training, one array per column.
     facts
-        What else is known of the training: label, layer, number of rows, skill on the validation rows.
+        What else is known of the training: label, layer, number of rows, skill and calibration on the validation rows.
+    conformal
+        How badly training cells fit their own class by networks that never saw them. `None` unless asked for, by
+        ``cc.Fit(conformal_folds=5)``.
     """
 
     description: Description
@@ -94,12 +125,16 @@ class Classifier:
     options: Fit
     epochs: dict[str, np.ndarray] = field(repr=False)
     facts: dict[str, Any] = field(repr=False)
+    conformal: stats.Conformal | None = field(default=None, repr=False)
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row per epoch: losses, accuracy and macro-F1 on the validation rows, learning rate, time."""
-        names = [*COLUMNS, *sorted(set(self.epochs) - set(COLUMNS))]
-        return pd.DataFrame({name: self.epochs[name] for name in names}).astype({"epoch": int})
+        """One row per epoch: loss, accuracy and macro-F1 on training and validation rows, learning rate, time."""
+        known = [name for name in COLUMNS if name in self.epochs]
+        names = [*known, *sorted(set(self.epochs) - set(known))]
+        table = pd.DataFrame({name: self.epochs[name] for name in names}).astype({"epoch": int})
+        table.attrs["best_epoch"] = self.facts["best_epoch"]
+        return table
 
     @property
     def skill(self) -> pd.DataFrame:
@@ -200,17 +235,10 @@ class Classifier:
         device = device_of(self.options.device)
         network, linear = self.network.to(device).eval(), self.linear and self.linear.to(device).eval()
         for start in range(0, max(len(values), 1), BLOCK):
-            x = torch.from_numpy(self.inputs(values[start : start + BLOCK])).to(device)
-            embedding = network.embed(x).cpu().numpy()
-            proba = torch.softmax(network(x) / self.temperature, dim=1).cpu().numpy()
-            yield Block(
-                proba=proba,
-                embedding=embedding,
-                novelty=self.novelty.score(embedding) if self.novelty else np.full(len(embedding), np.nan),
-                linear_proba=torch.softmax(linear(x) / self.linear_temperature, dim=1).cpu().numpy()
-                if linear
-                else proba,
-            )
+            x = self.inputs(values[start : start + BLOCK])
+            seen_as = impression(network, self.novelty, self.temperature, x, device)
+            scores = linear(torch.from_numpy(x).to(device)) / self.linear_temperature if linear else None
+            yield Block(seen_as, seen_as.proba if scores is None else torch.softmax(scores, dim=1).cpu().numpy())
 
     # --- bytes and files --------------------------------------------------------------------------------------------
 
@@ -230,6 +258,7 @@ class Classifier:
             "linear": _state(self.linear) if self.linear else {},
             "preprocessing": self.preprocessing.tensors(),
             "novelty": self.novelty.tensors() if self.novelty else {},
+            "conformal": self.conformal.tensors() if self.conformal else {},
             "history": self.epochs,
         }
         tensors |= {f"{group}.{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
@@ -321,7 +350,10 @@ class Classifier:
     def _restore(cls, tensors: dict[str, np.ndarray], header: dict[str, Any], *, source: str) -> Classifier:
         """Rebuild the networks from the header and fill them from the tensors."""
         if header.get("format") != FORMAT:
-            msg = f"{source} has model format {header.get('format')!r}; this version reads {FORMAT}. Update cellclf."
+            msg = (
+                f"{source} has model format {header.get('format')!r}; this version of cellclf reads {FORMAT}. "
+                "Update cellclf if the number is higher, else train the classifier again."
+            )
             raise ValueError(msg)
         options = Fit(**header["options"])
         description = from_header(header["network"])
@@ -351,7 +383,30 @@ class Classifier:
             options=options,
             epochs=_group(tensors, "history"),
             facts=header["facts"],
+            conformal=stats.Conformal.restore(_group(tensors, "conformal"), shape[1]),
         )
+
+
+@torch.no_grad()
+def impression(
+    network: Network, novelty: stats.Novelty | None, temperature: float, inputs: np.ndarray, device: torch.device
+) -> Impression:
+    """Run a network, in evaluation mode, over cells as it reads them (n_cells, n_genes)."""
+    x = torch.from_numpy(inputs).to(device)
+    embedding = network.embed(x).cpu().numpy()
+    proba = torch.softmax(network(x) / temperature, dim=1).cpu().numpy()
+    if np.isnan(proba).any():
+        msg = (
+            f"The network gives no probabilities (NaN) for {int(np.isnan(proba).any(axis=1).sum())} cells: its weights are "
+            "not finite. Train it again, with a lower learning rate."
+        )
+        raise ValueError(msg)
+    if novelty is None:
+        return Impression(proba, embedding, np.zeros((len(x), 0)), np.zeros(len(x), dtype=np.float32))
+    each = (network.by_member(x) / temperature).cpu()
+    strangeness = novelty.by_class(inputs, embedding, each.numpy())
+    own = torch.softmax(each, dim=2).numpy()[np.arange(len(x)), :, proba.argmax(axis=1)]
+    return Impression(proba, embedding, strangeness, own.std(axis=1))
 
 
 def _state(module: torch.nn.Module) -> dict[str, np.ndarray]:

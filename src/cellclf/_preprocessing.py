@@ -12,6 +12,8 @@ from cellclf import stats
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cellclf._types import Matrix
+
 TARGET_SUM = 1e4
 CLIP = 10.0
 ARRAYS = ("fill", "offset", "divisor", "weight")
@@ -32,15 +34,18 @@ class Preprocessing:
     weight: np.ndarray
 
     @classmethod
-    def learn(cls, values: np.ndarray, *, counts: bool, scale: str) -> Preprocessing:
-        """Learn the scaling from `values` (n_cells, n_genes), already normalised where they were counts."""
+    def learn(cls, values: Matrix, *, counts: bool, scale: str) -> Preprocessing:
+        """Learn the scaling from `values` (n_cells, n_genes) float32, already normalised where they were counts."""
         mean, std = stats.mean_std(values)
+        offset: np.ndarray
+        divisor: np.ndarray
         if scale == "zscore":
             offset, divisor = mean, std
-        elif scale == "minmax":
-            offset, divisor = values.min(axis=0), np.ptp(values, axis=0)
-        elif scale == "maxabs":
-            offset, divisor = np.zeros_like(mean), np.abs(values).max(axis=0)
+        elif scale in {"minmax", "maxabs"}:
+            every = np.ones(values.shape[0], dtype=bool)
+            lowest, highest = (extreme.astype(np.float32) for extreme in stats.extremes(values, every)[:2])
+            offset = lowest if scale == "minmax" else np.zeros_like(mean)
+            divisor = highest - lowest if scale == "minmax" else np.maximum(highest, -lowest)
         else:
             offset, divisor = np.zeros_like(mean), np.ones_like(std)
         arrays = [mean, offset, np.where(divisor > 0, divisor, 1.0), np.ones_like(mean)]  # a constant gene becomes 0
@@ -56,13 +61,16 @@ class Preprocessing:
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Scale normalised `values` (n_cells, n_genes) float32; NaN stands for a missing gene and is filled."""
         missing = np.isnan(values)
-        scaled = np.where(missing, self.fill, values) if missing.any() else values.copy()
-        scaled -= self.offset
-        scaled /= self.divisor
+        return self.scale(np.where(missing, self.fill, values) if missing.any() else values.copy())
+
+    def scale(self, values: np.ndarray) -> np.ndarray:
+        """Scale normalised `values` (n_cells, n_genes) float32, none missing, in place."""
+        values -= self.offset
+        values /= self.divisor
         if self.clip:
-            np.clip(scaled, -CLIP, CLIP, out=scaled)
-        scaled *= self.weight
-        return scaled
+            np.clip(values, -CLIP, CLIP, out=values)
+        values *= self.weight
+        return values
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the arrays by name."""

@@ -152,3 +152,15 @@ def test_same_seed_same_bits_and_generators_are_left_alone(
     assert torch.equal(torch.get_rng_state(), state)
     assert (np.random.get_state()[1] == legacy).all()  # noqa: NPY002
     assert not network.training
+
+
+@pytest.mark.gpu
+@every_method
+def test_a_device_gives_the_same(method: str, randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
+    x, y, baselines = rows()
+    expected = attributions(network, x, y, baselines, method=method)
+    found = attributions(network.cuda(), x, y, baselines, method=method)
+    np.testing.assert_allclose(found.change, expected.change, rtol=0, atol=1e-10)
+    tolerance = 0.2 if method == "gradient_shap" else 1e-10  # which draws its samples on the device
+    np.testing.assert_allclose(found.values, expected.values, rtol=0, atol=tolerance)

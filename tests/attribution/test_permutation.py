@@ -325,8 +325,31 @@ def test_modes_and_generators() -> None:
 
 
 @pytest.mark.gpu
-def test_a_device_gives_the_same(randomise: Callable[[Network], Network]) -> None:
-    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES, members=2))
-    x, y = rows(0.5)
-    expected = permutation_importance(network, x, y)
-    assert_same(permutation_importance(network.cuda(), x, y), expected)
+@pytest.mark.parametrize("measure", ["loss", "accuracy", "macro_f1"])
+@pytest.mark.parametrize("density", [pytest.param(1.0, id="dense"), pytest.param(0.1, id="sparse")])
+@pytest.mark.parametrize("kind", ["mlp", "convolution"])
+def test_a_device_gives_the_same(
+    measure: str,
+    density: float,
+    kind: str,
+    randomise: Callable[[Network], Network],
+    odd_networks: dict[str, type[Network]],
+) -> None:
+    mlp = MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES, members=2)
+    network = randomise(mlp if kind == "mlp" else odd_networks["convolution"](N_GENES, N_CLASSES))
+    x, y = rows(density)
+    expected = permutation_importance(network, x, y, measure=measure)
+    assert_same(permutation_importance(network.cuda(), x, y, measure=measure), expected)
+
+
+@pytest.mark.gpu
+def test_a_device_in_blocks_and_groups(
+    randomise: Callable[[Network], Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
+    x, y = rows(0.3)
+    options = {"groups": [np.array([0, 5, 9]), np.array([1]), np.array([2, 4])], "strata": np.arange(N_ROWS) % 3}
+    expected = permutation_importance(network, x, y, **options)
+    monkeypatch.setattr(_probe, "DEVICE_BYTES", 13 * 8 * 10)
+    monkeypatch.setattr(_permutation, "PAIRS", 5 * N_ROWS)
+    assert_same(permutation_importance(network.cuda(), x, y, **options), expected)

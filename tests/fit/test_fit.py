@@ -211,13 +211,16 @@ def test_weights_spoiled_by_the_very_last_step_are_refused(blobs, monkeypatch):
         step(self, loss, rate)
         calls.append(1)
         if len(calls) == 3:
-            self._weights[0].data[0] = float("nan")
+            self._weights[0][0].data[0] = float("nan")
 
     monkeypatch.setattr(Optimiser, "step", spoil)
     with pytest.raises(FloatingPointError, match=r"after the last step.*Lower the learning rate"):
         train(Linear(), blobs(), None, Fit(epochs=3), n_classes=3, seed=0)
     calls.clear()
-    with pytest.raises(FloatingPointError, match="90 of 90 validation rows is not finite"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"After epoch 3 \(learning rate 0.*90 of 90 validation rows is not finite. Lower the learning rate",
+    ):
         train(Linear(), blobs(), blobs(seed=1), Fit(epochs=3), n_classes=3, seed=0)
 
 

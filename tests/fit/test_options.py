@@ -82,6 +82,7 @@ def test_defaults_are_what_the_benchmarks_were_run_with():
         "patience": None,
         "members": 1,
         "refit": True,
+        "conformal_folds": 0,
         "valid_fraction": 0.1,
         "preprocess": "auto",
         "scale": "zscore",

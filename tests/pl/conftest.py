@@ -24,16 +24,19 @@ def _draw_slots(classes: list[str], n_genes: int = 30, *, valid: bool = True) ->
     adata.varm["importance_by_class"] = rng.normal(0, 0.1, (n_genes, k))
     adata.varm["importance_by_class"][:, -1] = np.nan
     epochs = np.arange(1.0, 11.0)
-    judged = {"valid_loss": (epochs - 7) ** 2 + 1, "valid_accuracy": epochs / 20, "valid_macro_f1": epochs / 30}
-    history = {"epoch": epochs, "train_loss": 10 / epochs} | {
-        name: values if valid else np.full(10, np.nan) for name, values in judged.items()
-    }
+    judged = {"valid_loss": (epochs - 6) ** 2 + 1, "valid_accuracy": epochs / 20, "valid_macro_f1": epochs / 30}
+    trained = {"train_loss": 10 / epochs, "train_accuracy": epochs / 25, "train_macro_f1": epochs / 35}
+    history = (
+        {"epoch": epochs}
+        | trained
+        | {name: values if valid else np.full(10, np.nan) for name, values in judged.items()}
+    )
     confusion = rng.poisson(0.3, (k, k)) + np.diag(np.arange(5, 5 + k))
     confusion[-1] = 0
     adata.uns |= {
         "gene_scores": _slots.record("pp.gene_scores", {}, classes=classes),
         "importance": _slots.record("tl.importance", {}, classes=classes, method="permutation"),
-        "cellclf": _slots.record("tl.train", {}, classes=classes, history=history),
+        "cellclf": _slots.record("tl.train", {}, classes=classes, history=history, best_epoch=7),
         "cellclf_evaluation": _slots.record(
             "tl.evaluate",
             {},

@@ -8,14 +8,25 @@ from anndata import AnnData
 import cellclf as cc
 from cellclf import _slots
 
-NAMES = ["mode", "order", "n_genes", "log_loss", "accuracy", "macro_f1", "log_loss_sd", "accuracy_sd", "macro_f1_sd"]
+NAMES = [
+    "set",
+    "mode",
+    "order",
+    "n_genes",
+    "log_loss",
+    "accuracy",
+    "macro_f1",
+    "log_loss_sd",
+    "accuracy_sd",
+    "macro_f1_sd",
+]
 
 
 def _frame(modes: tuple[str, ...], *, spread: float = 0.1) -> pd.DataFrame:
-    rows = [("all", "none", 50, 0.5, 0.9, 0.8, spread, spread, spread)]
+    rows = [("", "all", "none", 50, 0.5, 0.9, 0.8, spread, spread, spread)]
     for mode in modes:
         for shift, order in enumerate(["ranked", "random"]):
-            rows += [(mode, order, n, n / 9 + shift, n / 50, n / 60, spread, spread, spread) for n in (2, 7, 20)]
+            rows += [("", mode, order, n, n / 9 + shift, n / 50, n / 60, spread, spread, spread) for n in (2, 7, 20)]
     return pd.DataFrame(rows, columns=NAMES)
 
 
@@ -36,6 +47,22 @@ def test_points_are_the_means(modes: tuple[str, ...], measure: str) -> None:
             spans = np.array([segment[:, 1] for segment in bars.get_segments()])
             np.testing.assert_allclose(spans[:, 1] - spans[:, 0], 0.2)
         assert panel.lines[-1].get_ydata()[0] == table[measure][0]
+
+
+def test_sets_stand_below_one_another() -> None:
+    table = _frame(("remove", "keep"))
+    sets = table[table["n_genes"].isin([2, 7]) & (table["mode"] != "all")].copy()
+    sets["set"] = sets["n_genes"].map({2: "few", 7: "many"})
+    sets["order"] = sets["order"].replace("ranked", "given")
+    table = pd.concat([table.iloc[:1], sets])
+    axes = cc.pl.ablation(cc.tl.Ablation(table, table), measure="accuracy")
+    for panel, mode in zip(axes, ("remove", "keep"), strict=True):
+        assert [label.get_text() for label in panel.get_yticklabels()] == ["few (2)", "many (7)"]
+        for container, order in zip(panel.containers, ("given", "random"), strict=True):
+            part = table[(table["mode"] == mode) & (table["order"] == order)]
+            np.testing.assert_array_equal(container[0].get_xdata(), part["accuracy"])
+            assert [round(place) for place in container[0].get_ydata()] == [0, 1]
+        assert panel.lines[-1].get_xdata()[0] == 0.9
 
 
 def test_one_repeat_has_no_bars_and_results_are_drawn_too() -> None:

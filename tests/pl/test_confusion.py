@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from matplotlib.axes import Axes
@@ -78,3 +80,45 @@ def test_takes_what_has_a_confusion(adata: AnnData) -> None:
         cc.pl.confusion("x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="normalize='pred' is unknown"):
         cc.pl.confusion(adata, normalize="pred")  # type: ignore[arg-type]
+
+
+def test_predictions_in_rows(adata: AnnData) -> None:
+    ax = cc.pl.confusion(adata, rows="predicted")
+    counts = cc.get.confusion(adata)
+    assert _texts(ax) == {(j, i): str(counts.iloc[i, j]) for i, j in np.argwhere(counts.to_numpy() > 0)}
+    np.testing.assert_array_equal(
+        ax.collections[0].get_array().filled(np.nan), cc.get.confusion(adata, normalize="true").T
+    )
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("Predicted class", "True class (number of cells)")
+    assert ax.get_xticklabels()[0].get_text() == f"B ({counts.loc['B'].sum()})"
+
+
+def test_clustered_order_puts_confused_classes_side_by_side() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(8), 3)
+    order = rng.permutation(24)
+    table = np.where(groups[:, None] == groups, 5, 0) + np.diag(np.full(24, 60))
+    names = [f"class {i} of {groups[i]}" for i in order]
+
+    class Evaluation:
+        confusion = pd.DataFrame(table[order][:, order], index=names, columns=names)
+
+    ax = cc.pl.confusion(Evaluation(), order="clustered")  # type: ignore[arg-type]
+    shown = [text.get_text().split(" (")[0] for text in ax.get_yticklabels()]
+    assert sorted(shown) == sorted(names)
+    assert [text.get_text() for text in ax.get_xticklabels()] == shown
+    of = [name[-1] for name in shown]
+    assert sum(a != b for a, b in itertools.pairwise(of)) == 7
+
+
+@pytest.mark.parametrize("n", [1, 2, 60])
+def test_clustered_order_of_any_number(draw_slots: Callable[..., AnnData], n: int) -> None:
+    classes = [f"class {i}" for i in range(n)]
+    ax = cc.pl.confusion(draw_slots(classes), order="clustered")
+    assert sorted(text.get_text() for text in ax.get_xticklabels()) == sorted(classes)
+
+
+@pytest.mark.parametrize(("argument", "value"), [("rows", "columns"), ("order", "size")])
+def test_unknown_choices_are_refused(adata: AnnData, argument: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{argument}='{value}' is unknown"):
+        cc.pl.confusion(adata, **{argument: value})

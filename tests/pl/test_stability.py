@@ -35,7 +35,7 @@ def test_points_are_the_means(compared: AnnData) -> None:
 
 def test_a_result_is_drawn_too(compared: AnnData) -> None:
     table = cc.get.stability(compared)
-    ax = cc.pl.stability(cc.tl.Stability(table, pd.DataFrame(), 3), n_genes=2)
+    ax = cc.pl.stability(cc.tl.Stability(table, pd.DataFrame(), 3, 2), n_genes=2)
     assert len(ax.get_yticklabels()) == 2
     with pytest.raises(ValueError, match="n_genes=0 is no number of genes"):
         cc.pl.stability(compared, n_genes=0)

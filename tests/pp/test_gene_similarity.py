@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 import cellclf as cc
-from cellclf.stats import _similarity, _similarity_measures
+from cellclf.stats import _similarity, _similarity_measures, _similarity_shared
 
 METRICS = ["correlation", "jaccard", "jsd", "mi"]
 
@@ -123,11 +123,11 @@ def test_backed_and_view(adata, tmp_path):
 
 
 def test_an_interrupted_call_leaves_no_trace(adata, monkeypatch):
-    def stop(self: object, first: int, stop: int) -> None:
+    def stop(self: object, *band: object) -> None:
         raise KeyboardInterrupt
 
-    for measure in (_similarity_measures.SharedDivergence, _similarity_measures.Tiled):
-        monkeypatch.setattr(measure, "rows", stop)
+    for measure in (_similarity_shared.SharedDivergence, _similarity_measures.Tiled):
+        monkeypatch.setattr(measure, "fill", stop)
     with pytest.raises(KeyboardInterrupt):
         cc.pp.gene_similarity(adata, metric="jsd")
     assert not list(adata.varp)

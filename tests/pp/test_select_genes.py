@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
 
 import cellclf as cc
 from cellclf import stats
+from cellclf.pp._conditions import corrected_by_class
 from cellclf.pp._select_genes import rank
 
 
@@ -115,30 +117,36 @@ def test_redundancy_is_judged_on_the_layer_of_the_scores(adata):
     assert chosen(adata) == expected
 
 
-def in_turns(adata: AnnData, n_genes: int, given: list[int], never: list[int]) -> list[str]:
-    """Let the classes take turns, with loops."""
+def for_all_classes(adata: AnnData, n_genes: int, given: list[int], never: list[int]) -> list[str]:
+    """Take genes for what they tell and explain beyond those before, with loops and the normal equations."""
     x = adata.X.toarray().astype(float)
-    r = np.abs(np.corrcoef(np.log1p(1e4 * x / x.sum(axis=1, keepdims=True)).T))
+    z = np.log1p(1e4 * x / x.sum(axis=1, keepdims=True))
+    y = pd.get_dummies(adata.obs["cell_type"]).to_numpy(float)
+    z, y = ((values - values.mean(axis=0)) / (values.std(axis=0) * np.sqrt(len(values))) for values in (z, y))
     chance = (adata.var["mi"] - adata.var["mi_corrected"]).to_numpy() / 2
     scores = np.maximum(adata.varm["mi_by_class"] - chance[:, None], 0)
+    free = [gene for gene in range(30) if gene not in given and gene not in never]
+    told = (scores / scores[free].max(axis=0)).mean(axis=1)
     taken = list(given)
-    for turn in range(n_genes - len(given)):
-        left = [gene for gene in range(30) if gene not in taken and gene not in never]
-        taken.append(max(left, key=lambda g: scores[g, turn % 3] * (1 - max([r[g, t] for t in taken], default=0))))
+    while len(taken) < n_genes:
+        own = z[:, taken]
+        left = y - own @ np.linalg.solve(own.T @ own + 0.3 * np.eye(len(taken)), own.T @ y)
+        gains = {g: told[g] * sum((z[:, g] @ left[:, c]) ** 2 for c in range(3)) for g in free if g not in taken}
+        taken.append(max(gains, key=gains.__getitem__))
     return [f"gene{gene}" for gene in taken]
 
 
-def test_classes_take_turns_by_default(adata):
+def test_genes_are_chosen_for_all_classes_by_default(adata):
     cc.pp.select_genes(adata, 7)
-    assert chosen(adata) == in_turns(adata, 7, [], [])
+    assert chosen(adata) == for_all_classes(adata, 7, [], [])
     cc.pp.select_genes(adata, 7, balance=True, force=["gene29"], exclude=["gene0", "gene4"])
-    assert chosen(adata) == in_turns(adata, 7, [29], [0, 4])
+    assert chosen(adata) == for_all_classes(adata, 7, [29], [0, 4])
     del adata.varm["mi_by_class"]
     cc.pp.select_genes(adata, 7)
     assert chosen(adata) == list(adata.var["mi"].sort_values(ascending=False).index[:7])
 
 
-def test_turns_follow_key_layer_and_training_rows_of_the_scores(adata):
+def test_the_default_follows_key_layer_and_training_rows_of_the_scores(adata):
     cc.pp.split(adata, "cell_type")
     adata.layers["other"] = adata.X[:, ::-1].copy()
     cc.pp.gene_scores(adata, "cell_type", layer="other", key_added="x")
@@ -147,14 +155,39 @@ def test_turns_follow_key_layer_and_training_rows_of_the_scores(adata):
     x = adata.layers["other"].toarray()
     x[hidden] = np.nan
     adata.layers["other"], adata.X = x, np.zeros(adata.shape, np.float32)
+    adata.obs.loc[hidden, "cell_type"] = "B"
     cc.pp.select_genes(adata, 7, by="x_mi")
     assert chosen(adata) == found
     scores = adata.var.filter(like="x_").rename(columns=lambda name: name.removeprefix("x_"))
-    other = AnnData(sparse.csr_matrix(x[~hidden]), var=scores, varm={"mi_by_class": adata.varm["x_mi_by_class"]})
-    assert found == in_turns(other, 7, [], [])
+    other = AnnData(sparse.csr_matrix(x[~hidden]), obs=adata.obs[~hidden], var=scores)
+    other.varm["mi_by_class"] = adata.varm["x_mi_by_class"]
+    assert found == for_all_classes(other, 7, [], [])
 
 
-def test_all_genes_are_taken_in_turns(adata):
+def test_the_default_looks_within_batches_if_the_scores_did(adata):
+    adata.obs["batch"] = np.where(np.arange(120) % 2, "a", "b")
+    x = adata.X.toarray()
+    x[:, ::2] += 9 * (np.arange(120) % 2)[:, None]
+    adata.X = x
+    cc.pp.gene_scores(adata, "cell_type", batch="batch")
+    cc.pp.select_genes(adata, 12)
+    found = dict(adata.var[["mi", "mi_corrected"]]) | {"mi_by_class": adata.varm["mi_by_class"]}
+    codes = adata.obs["cell_type"].cat.codes.to_numpy()
+    scores = corrected_by_class({name: np.asarray(values) for name, values in found.items()})
+    expected = stats.covering(x, codes, scores, n_genes=12, strata=np.arange(120) % 2)
+    assert chosen(adata) == [f"gene{j}" for j in expected]
+    assert expected.tolist() != stats.covering(x, codes, scores, n_genes=12).tolist()
+
+
+def test_the_default_needs_the_label_of_the_scores(adata):
+    del adata.obs["cell_type"]
+    with pytest.raises(KeyError, match=r"label='cell_type' is not in adata\.obs"):
+        cc.pp.select_genes(adata, 5)
+    cc.pp.select_genes(adata, 5, balance=False)
+    assert len(chosen(adata)) == 5
+
+
+def test_all_genes_are_taken(adata):
     cc.pp.select_genes(adata)
     assert len(chosen(adata)) == 30
 

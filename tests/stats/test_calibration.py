@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from cellclf import stats
@@ -89,3 +90,26 @@ def test_temperature_ignores_a_shift_of_a_row(logits, truth):
 def test_what_does_not_fit_is_refused(function, values, truth, message):
     with pytest.raises(ValueError, match=message):
         function(np.array(values), np.array(truth, dtype=int))
+
+
+def test_reliability_equals_a_loop():
+    rng = np.random.default_rng(0)
+    confidence = rng.random(103)
+    hit = rng.random(103) < confidence
+    hit[np.argsort(confidence)[-10:]] = True
+    table = stats.reliability(confidence, hit, 10)
+    order = np.argsort(confidence)
+    bins = [order[i * 103 // 10 : (i + 1) * 103 // 10] for i in range(10)]
+    assert list(table["n_rows"]) == [len(rows) for rows in bins]
+    np.testing.assert_allclose(table["confidence"], [confidence[rows].mean() for rows in bins])
+    np.testing.assert_allclose(table["accuracy"], [hit[rows].mean() for rows in bins])
+    for rows, low, high in zip(bins, table["low"], table["high"], strict=True):
+        expected = binomtest(int(hit[rows].sum()), len(rows)).proportion_ci(0.95, method="exact")
+        assert (low, high) == pytest.approx((expected.low, expected.high))
+
+
+def test_reliability_keeps_equal_confidences_together():
+    table = stats.reliability(np.repeat([0.5, 0.75, 1.0], [10, 80, 10]), np.ones(100, dtype=bool), 10)
+    assert list(table["n_rows"]) == [10, 80, 10]
+    assert list(table["high"]) == [1, 1, 1]
+    assert stats.reliability(np.array([0.5]), np.array([False]))["low"] == [0]

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
 
-from cellclf.stats import Novelty
+from cellclf import stats
+from cellclf.stats import Novelty, _novelty
+from cellclf.stats._novelty import Spread
 
 
 def cells(n=300, seed=0):
@@ -15,10 +20,21 @@ def cells(n=300, seed=0):
     return x.astype(np.float32), y
 
 
-def test_against_scipy():
+def logits_of(x, n_members=1):
+    """Give logits that know the classes of `cells` by their place on the first axis."""
+    distances = (x[:, :1] - 6 * np.arange(3)) ** 2 / 8
+    return np.repeat(-distances[:, None], n_members, axis=1)
+
+
+def learnt(n=300, seed=0):
+    x, y = cells(n, seed)
+    return Novelty.learn(x, x[:, :2], logits_of(x), y, 3)
+
+
+def test_distances_against_scipy():
     x, y = cells()
     query = cells(seed=1)[0]
-    novelty = Novelty.learn(x, y, 3)
+    spread = Spread.learn(x, y, 3)
 
     def shrunk(centred):
         covariance = np.cov(centred.T, bias=True)
@@ -28,20 +44,117 @@ def test_against_scipy():
     means = np.stack([x[y == k].mean(axis=0) for k in range(3)])
     within = cdist(query, means, "mahalanobis", VI=np.linalg.inv(shrunk(x - means[y]))) ** 2
     overall = cdist(query, x.mean(axis=0)[None], "mahalanobis", VI=np.linalg.inv(shrunk(x - x.mean(axis=0)))) ** 2
-    np.testing.assert_allclose(novelty.score(query), (within.min(axis=1) - overall[:, 0]) / 4, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(spread.distances(query), (within - overall) / 4, rtol=1e-4, atol=1e-4)
+
+
+def test_a_class_without_cells_is_infinitely_far():
+    x, y = cells()
+    distances = Spread.learn(x[y != 1], y[y != 1], 3).distances(x)
+    assert np.isinf(distances[:, 1]).all()
+    assert np.isfinite(distances[:, [0, 2]]).all()
+
+
+def test_by_hand():
+    """Four measures, each standardised by what training cells have for their own class, and their mean."""
+    x, y = cells()
+    query, _ = cells(80, seed=3)
+    found = learnt().by_class(query, query[:, :2], logits_of(query))
+    mean = x.mean(axis=0)
+    _, _, turned = np.linalg.svd((x - mean).astype(np.float64), full_matrices=False)
+    train, new = (x - mean) @ turned.T, (query - mean) @ turned.T
+    between = cdist(train, train)
+    np.fill_diagonal(between, np.inf)
+    near = np.argsort(between, axis=1)[:, :10]
+    reach = np.take_along_axis(between, near, axis=1)[:, -1]
+    floor = 1e-3 * reach.mean()
+    to_train = cdist(new, train)
+    closest = np.argsort(to_train, axis=1)[:, :10]
+    sparse = (np.sort(to_train, axis=1)[:, 9] + floor) / (reach[closest].mean(axis=1) + floor)
+    sparse_train = (reach + floor) / (reach[near].mean(axis=1) + floor)
+    rows = np.arange(len(y))
+    parts = []
+    for a, b in ((train, new), (x[:, :2], query[:, :2])):
+        spread = Spread.learn(a, y, 3)
+        own = spread.distances(a)[rows, y]
+        parts.append((spread.distances(b) - own.mean()) / own.std())
+    energy, own = -logsumexp(logits_of(query)[:, 0], axis=1), -logsumexp(logits_of(x)[:, 0], axis=1)
+    parts.append(((sparse - sparse_train.mean()) / sparse_train.std())[:, None])
+    parts.append(((energy - own.mean()) / own.std())[:, None])
+    np.testing.assert_allclose(found, np.mean(np.broadcast_arrays(*parts), axis=0), rtol=2e-3, atol=2e-3)
 
 
 def test_a_class_never_seen_scores_higher():
     x, y = cells()
     known = y != 1
-    novelty = Novelty.learn(x[known], y[known] // 2, 2)
+    x[:, 3] += 8 * (y == 1)
+    logits = logits_of(x)[:, :, ::2]
+    novelty = Novelty.learn(x[known], x[known], logits[known], y[known] // 2, 2)
     fresh, truth = cells(seed=2)
-    scores = novelty.score(fresh)
+    fresh[:, 3] += 8 * (truth == 1)
+    scores = novelty.by_class(fresh, fresh, logits_of(fresh)[:, :, ::2]).min(axis=1)
     assert scores[truth == 1].min() > np.quantile(scores[truth != 1], 0.95)
+
+
+def test_training_cells_are_at_zero_on_average():
+    x, y = cells()
+    own = learnt().by_class(x, x[:, :2], logits_of(x))[np.arange(300), y]
+    assert own.mean() == pytest.approx(0, abs=0.2)  # a training cell is its own neighbour here, so a little below
+
+
+def test_energy_is_averaged_over_members():
+    x, y = cells()
+    one = Novelty.learn(x, x, logits_of(x), y, 3).by_class(x, x, logits_of(x))
+    three = Novelty.learn(x, x, logits_of(x, 3), y, 3).by_class(x, x, logits_of(x, 3))
+    np.testing.assert_allclose(one, three, rtol=1e-9)
+
+
+def test_principal_axes_are_those_of_a_full_decomposition():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 12)) @ rng.normal(size=(12, 60)) + 0.05 * rng.normal(size=(150, 60))
+    x -= x.mean(axis=0)
+    _, _, turned = np.linalg.svd(x, full_matrices=False)
+    axes = _novelty._principal_axes(x.astype(np.float32))
+    assert axes.shape == (60, 20)
+    np.testing.assert_allclose(np.abs(np.sum(axes[:, :12].T * turned[:12], axis=1)), 1, rtol=1e-4)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(20), atol=1e-5)
+
+
+def test_blocks_do_not_matter():
+    novelty, (query, _) = learnt(), cells(1200, seed=5)
+    whole = novelty.by_class(query, query[:, :2], logits_of(query))
+    parts = [
+        novelty.by_class(query[i : i + 500], query[i : i + 500, :2], logits_of(query[i : i + 500]))
+        for i in (0, 500, 1000)
+    ]
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_arrays_bring_it_back():
+    novelty, (query, _) = learnt(), cells(seed=4)
+    again = Novelty.restore(novelty.tensors())
+    one, other = (n.by_class(query, query[:, :2], logits_of(query)) for n in (novelty, again))
+    assert one.tobytes() == other.tobytes()
 
 
 @pytest.mark.parametrize("n", [1, 2], ids=["one cell", "two cells"])
 def test_few_cells_and_no_spread_stay_finite(n):
-    x = np.ones((n, 4), dtype=np.float32)
-    novelty = Novelty.learn(x, np.arange(n), n)
-    assert np.isfinite(novelty.score(x)).all()
+    x, logits = np.ones((n, 4), dtype=np.float32), np.zeros((n, 1, n))
+    novelty = Novelty.learn(x, x, logits, np.arange(n), n)
+    assert np.isfinite(novelty.by_class(x, x, logits)).all()
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=5), st.integers(5, 60))
+def test_rows_are_spread_evenly(sizes, n_rows):
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    if not len(y):
+        return
+    chosen = stats.evenly(y, n_rows)
+    assert len(chosen) <= max(n_rows, 0) or len(y) <= n_rows
+    assert (np.diff(chosen) > 0).all()
+    kept = np.bincount(y[chosen], minlength=len(sizes))
+    if len(y) <= n_rows:
+        assert len(chosen) == len(y)
+    else:
+        quota = kept.max()
+        assert all(k in (s, quota) and k <= quota for k, s in zip(kept, sizes, strict=True))
+        assert np.minimum(sizes, quota + 1).sum() > n_rows

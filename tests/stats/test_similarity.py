@@ -16,7 +16,7 @@ from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import jaccard_score, mutual_info_score
 
 from cellclf import stats
-from cellclf.stats import _pieces, _similarity_measures
+from cellclf.stats import _pieces, _similarity_measures, _similarity_shared
 from cellclf.stats._gene_values import gene_values
 
 METRICS = ["correlation", "jaccard", "jsd", "mi"]
@@ -78,7 +78,7 @@ def expected() -> dict[str, np.ndarray]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Visit only shared cells, or lay genes out; in small bands, so that there are several."""
     for name in ("SPARSE_PRODUCTS", "SPARSE_DIVERGENCE"):
-        monkeypatch.setattr(_similarity_measures, name, SPARSE[request.param])
+        monkeypatch.setattr(_similarity_shared, name, SPARSE[request.param])
     monkeypatch.setattr(_similarity_measures.Measure, "band", 16)
     monkeypatch.setattr(_similarity_measures.Tiled, "tile", 8)
     monkeypatch.setattr(_similarity_measures, "PRODUCT_TILE", 16)
@@ -246,13 +246,24 @@ def test_the_device_agrees(values, expected, metric, device):
         assert found.tobytes() == similar(values, metric).tobytes()
 
 
-def test_the_device_works_in_tiles(values, monkeypatch):
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_device_works_in_tiles(values, metric, monkeypatch):
     from cellclf.stats import _device_similarity
 
-    expected = similar(values, "jsd", device="cpu")
+    expected = similar(values, metric, device="cpu")
     monkeypatch.setattr(_device_similarity, "AT_ONCE", 20_000)
-    monkeypatch.setattr(_device_similarity._Divergence, "tile", 16)
-    np.testing.assert_allclose(similar(values, "jsd", device="cpu"), expected, rtol=0, atol=1e-7)
+    monkeypatch.setattr(_device_similarity, "TILE", 16)
+    monkeypatch.setattr(
+        _similarity_measures, "TILE_BYTES", 9 * 4 * len(values)
+    )  # nine genes, three where each has three bins
+    monkeypatch.setattr(_similarity_measures, "KEPT_BYTES", 0)
+    monkeypatch.setattr(_similarity_measures, "TILE", 8)
+    np.testing.assert_allclose(similar(values, metric, device="cpu"), expected, rtol=0, atol=1e-7)
+
+
+def test_a_device_that_is_not_there(values):
+    with pytest.raises(ValueError, match="device='cuda:77' cannot be used here"):
+        similar(values, "jsd", device="cuda:77")
 
 
 # -- What is refused ---------------------------------------------------------------------

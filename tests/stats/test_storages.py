@@ -108,6 +108,19 @@ def test_every_storage_gives_the_same_table(counts, codes, bins, name, tmp_path)
     assert_same(stats.cut_and_count(x, codes, n_classes=4, bins=bins), reference(counts, codes, bins))
 
 
+@pytest.mark.parametrize("n_bytes", [200_000, 2_000_000], ids=["small blocks", "one block"])
+def test_more_rows_of_a_class_than_a_narrow_table_holds(n_bytes, tmp_path, monkeypatch):
+    monkeypatch.setattr(_pieces, "BLOCK_BYTES", n_bytes)
+    x = np.tile(np.array([[1, 0, 2], [1, 3, 0]], np.float32), (40_000, 1))
+    codes = np.zeros(len(x), int)
+    codes[::1000] = 1
+    table = stats.cut_and_count(h5ad(sparse.csr_matrix)(x, tmp_path), codes, n_classes=2)
+    for gene, values in enumerate(x.T):
+        for code in (0, 1):
+            expected = np.bincount(values[codes == code].astype(int), minlength=16)
+            assert table.of_gene(gene)[:, code].tolist() == expected.tolist()
+
+
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("bins", ["auto", "quantile", "uniform"])
 @pytest.mark.parametrize("name", OUTSIDE)

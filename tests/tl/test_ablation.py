@@ -9,7 +9,9 @@ import pytest
 from anndata import AnnData
 
 import cellclf as cc
+from cellclf.tl import _trials
 
+PLANTED = [f"gene{j}" for j in range(9)]
 FIT = cc.Fit(epochs=15, batch_size=32, device="cpu")
 
 
@@ -71,6 +73,65 @@ def test_what_is_written_comes_back(adata: AnnData, tmp_path: Path, file: str | 
         cc.get.ablation(adata, table="x")
 
 
+@pytest.mark.parametrize("file", ["cells.h5ad", "cells.zarr", None], ids=["h5ad", "zarr", "memory"])
+def test_sets_of_ones_own_beside_random_ones(adata: AnnData, tmp_path: Path, file: str | None) -> None:
+    sets = {"markers": [*PLANTED, "not there"], "noise/others": ["gene20", "gene21"]}
+    found = cc.tl.ablation(adata, genes=sets, rows="train", n_repeats=1)
+    table = found.summary.set_index(["set", "mode", "order"])["log_loss"]
+    assert table["markers", "remove", "given"] > table["markers", "remove", "random"] + 0.2
+    assert table["markers", "keep", "given"] < table["markers", "keep", "random"] - 0.2
+    assert table["noise/others", "remove", "given"] < table["", "all", "none"] + 0.05
+    sizes = found.trainings.groupby("set")["n_genes"].unique().map(list).to_dict()
+    assert sizes == {"": [30], "markers": [9], "noise/others": [2]}
+    assert len(found.trainings) == 1 + 2 * 2 * 2
+    if file:
+        write, read = ("write_h5ad", anndata.read_h5ad) if file.endswith("h5ad") else ("write_zarr", anndata.read_zarr)
+        getattr(adata, write)(tmp_path / file)
+        adata = read(tmp_path / file)
+    pd.testing.assert_frame_equal(cc.get.ablation(adata), found.summary, check_dtype=False)
+
+
+def test_a_given_set_is_the_ranking_cut_there(adata: AnnData) -> None:
+    first = adata.var["importance"].nlargest(4).index.tolist()
+    options = {"n_repeats": 1, "modes": ["remove", "keep"]}
+    given = cc.tl.ablation(adata, genes=first, orders="given", **options).trainings
+    ranked = cc.tl.ablation(adata, sizes=[4], orders="ranked", **options).trainings
+    assert set(given["set"]) == {"", "genes"}
+    columns = ["mode", "n_genes", "log_loss", "accuracy", "macro_f1"]
+    pd.testing.assert_frame_equal(given[columns], ranked[columns])
+
+
+@pytest.mark.parametrize("after", [2, 4])
+def test_interruption_keeps_the_trainings_that_are_finished(
+    adata: AnnData, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    whole = cc.tl.ablation(adata, sizes=[3, 9], n_repeats=1, orders="ranked").trainings
+    teach, calls = _trials.teach, []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(options["title"])
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return teach(*arguments, **options)
+
+    monkeypatch.setattr(_trials, "teach", interrupted)
+    found = cc.tl.ablation(adata, sizes=[3, 9], n_repeats=1, orders="ranked")
+    assert found.interrupted
+    assert adata.uns["ablation"]["interrupted"]
+    assert "(interrupted)" in str(found)
+    pd.testing.assert_frame_equal(found.trainings, whole.iloc[:after])
+
+
+def test_interruption_before_anything_is_finished(adata: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_trials, "teach", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cc.tl.ablation(adata, sizes=[3], n_repeats=1)
+    assert "ablation" not in adata.uns
+
+
 def test_same_seed_same_numbers(adata: AnnData) -> None:
     one, same, other = (cc.tl.ablation(adata, rng=rng, sizes=[5], n_repeats=1).trainings for rng in (1, 1, 2))
     pd.testing.assert_frame_equal(one, same)
@@ -92,6 +153,19 @@ def test_the_default_sizes(adata: AnnData) -> None:
         pytest.param({"sizes": [30]}, ValueError, "sizes holds 30", id="all"),
         pytest.param({"modes": ["drop"]}, ValueError, r"modes=\['drop'\] is not understood", id="mode"),
         pytest.param({"orders": []}, ValueError, r"orders=\[\] is not understood", id="no-order"),
+        pytest.param({"orders": ["given"]}, ValueError, r"Give 'ranked' or 'random'", id="given-along-ranking"),
+        pytest.param(
+            {"genes": ["gene1"], "orders": "ranked"}, ValueError, r"Give 'given' or 'random'", id="ranked-set"
+        ),
+        pytest.param(
+            {"genes": ["gene1"], "sizes": [3]}, ValueError, "ranking and sizes have no say", id="set-and-sizes"
+        ),
+        pytest.param({"genes": "gene1"}, TypeError, r"genes\['genes'\] is the string 'gene1'", id="a-string"),
+        pytest.param(
+            {"genes": {"a": ["x"]}}, ValueError, r"genes\['a'\] holds no gene that the classifier", id="unread"
+        ),
+        pytest.param({"genes": {}}, ValueError, r"genes=\{\} names no set", id="no-set"),
+        pytest.param({"genes": [f"gene{j}" for j in range(30)]}, ValueError, "holds all 30 genes", id="every-gene"),
         pytest.param({"n_repeats": 0}, ValueError, "n_repeats=0 is no number of trainings", id="repeats"),
     ],
 )

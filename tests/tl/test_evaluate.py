@@ -112,3 +112,137 @@ def test_another_label(trained):
     classifier, adata = trained
     adata.obs["curated"] = adata.obs["cellclf"].astype(str)
     assert cc.tl.evaluate(adata, classifier, label="curated").accuracy == 1
+
+
+class TestIntervals:
+    def test_of_all_cells_and_each_batch(self, trained):
+        _, adata = trained
+        adata.obs["batch"] = np.where(np.arange(120) % 3 == 0, "b1", "b2")
+        result = cc.tl.evaluate(adata, by="batch", n_bootstrap=30)
+        table = result.intervals.set_index(["group", "model", "class", "measure"])
+        for measure in result.summary:
+            for model in result.summary.index:
+                assert table.loc[("", model, "", measure), "value"] == result.summary.loc[model, measure]
+        test = (adata.obs["split"] == "test").to_numpy()
+        rows = test & (adata.obs["batch"] == "b1").to_numpy()
+        alone = cc.tl.evaluate(adata, rows=rows, n_bootstrap=0)
+        part = table.loc["b1"]
+        assert (part["n_rows"] == rows.sum()).all()
+        for measure in result.summary:
+            assert part.loc[("network", "", measure), "value"] == pytest.approx(alone.summary.loc["network", measure])
+        for name in alone.report.index:
+            assert part.loc[("network", name, "recall"), "value"] == pytest.approx(alone.report.loc[name, "recall"])
+
+    def test_hold_the_value_and_are_those_of_the_bootstrap(self, trained):
+        _, adata = trained
+        table = cc.tl.evaluate(adata, n_bootstrap=80).intervals
+        assert (table["low"] <= table["high"]).sum() > 20
+        accuracy = table[(table["measure"] == "accuracy") & (table["model"] == "network")].iloc[0]
+        assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+        again = cc.tl.evaluate(adata, n_bootstrap=80).intervals
+        pd.testing.assert_frame_equal(table, again)
+        other = cc.tl.evaluate(adata, n_bootstrap=80, rng=1).intervals
+        assert not table["low"].equals(other["low"])
+
+    def test_average_precision_is_that_of_scikit_learn(self, trained):
+        _, adata = trained
+        table = cc.tl.evaluate(adata, n_bootstrap=0).intervals.set_index(["model", "class", "measure"])
+        test = (adata.obs["split"] == "test").to_numpy()
+        truth = adata.obs["cell_type"][test].astype(str) == "NK"
+        expected = metrics.average_precision_score(truth, adata.obsm["cellclf_proba"][test, 1])
+        assert table.loc[("network", "NK", "average_precision"), "value"] == pytest.approx(expected)
+        assert table["low"].isna().all()
+
+    def test_donors_drawn_as_a_whole_scatter_more(self, trained):
+        """Donors of which one is always wrong."""
+        classifier, adata = trained
+        every = cc.tl.predict(adata, classifier, copy=True).obs["cellclf"].astype(str)
+        adata.obs["donor"] = np.repeat([f"d{i}" for i in range(6)], 20)
+        adata.obs["cell_type"] = np.where(
+            adata.obs["donor"] == "d0", every.map({"B": "NK", "NK": "B", "T/CD4": "B"}), every
+        )
+        rows = np.ones(120, dtype=bool)
+        width = {}
+        for groups in (None, "donor"):
+            table = cc.tl.evaluate(adata, classifier, rows=rows, groups=groups, n_bootstrap=200).intervals
+            first = table[(table["measure"] == "accuracy") & (table["model"] == "network")].iloc[0]
+            width[groups] = first["high"] - first["low"]
+        assert width["donor"] > 1.5 * width[None]
+
+    @pytest.mark.parametrize("argument", ["by", "groups"])
+    def test_columns_that_will_not_do(self, trained, argument):
+        _, adata = trained
+        with pytest.raises(KeyError, match="'donor'"):
+            cc.tl.evaluate(adata, **{argument: "donor"})
+        adata.obs["donor"] = pd.Categorical(np.where(np.arange(120) % 2, "d1", None))
+        with pytest.raises(ValueError, match=f"{argument}='donor' has no value for"):
+            cc.tl.evaluate(adata, **{argument: "donor"})
+        with pytest.raises(ValueError, match="n_bootstrap=-1"):
+            cc.tl.evaluate(adata, n_bootstrap=-1)
+        assert "cellclf_evaluation" not in adata.uns
+
+
+def test_before_and_after_calibration(trained):
+    """Undo the temperature by hand."""
+    classifier, adata = trained
+    result = cc.tl.evaluate(adata, n_bootstrap=0)
+    test = (adata.obs["split"] == "test").to_numpy()
+    logits = np.log(adata.obsm["cellclf_proba"][test].astype(np.float64)) * classifier.temperature
+    proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = adata.obs["cell_type"].cat.codes[test].to_numpy()
+    assert result.calibration.loc["after", "log_loss"] == pytest.approx(result.log_loss)
+    assert result.calibration.loc["before", "log_loss"] == pytest.approx(metrics.log_loss(truth, proba), rel=1e-4)
+    facts = classifier.facts["calibration"]
+    assert facts["n_rows"] == (adata.obs["split"] == "valid").sum()
+    assert facts["log_loss_after"] <= facts["log_loss_before"] + 1e-9
+    assert facts["log_loss_after"] == pytest.approx(classifier.skill.loc["network", "log_loss"])
+
+
+def test_reliability_and_confidences_count_all_cells(trained):
+    _, adata = trained
+    result = cc.tl.evaluate(adata, n_bootstrap=0)
+    assert result.reliability["n_rows"].sum() == result.confidences.sum() == 36
+    weighted = (result.reliability["n_rows"] * result.reliability["accuracy"]).sum() / 36
+    assert weighted == pytest.approx(result.accuracy)
+
+
+@pytest.mark.parametrize("how", ["memory", "h5ad", "zarr"])
+def test_tables_come_back(trained, tmp_path, how):
+    import anndata as ad
+
+    classifier, adata = trained
+    labels = adata.obs["cell_type"].astype(str)
+    labels.iloc[np.flatnonzero(adata.obs["split"] == "test")[:4]] = "plasma"
+    for unseen in (False, True):
+        if unseen:
+            adata.obs["cell_type"] = labels
+            with pytest.warns(UserWarning, match="never saw"):
+                result = cc.tl.evaluate(adata, classifier, n_bootstrap=5)
+        else:
+            result = cc.tl.evaluate(adata, classifier, n_bootstrap=5)
+        back = adata
+        if how != "memory":
+            getattr(adata, f"write_{how}")(tmp_path / f"{unseen}.{how}")
+            back = getattr(ad, f"read_{how}")(tmp_path / f"{unseen}.{how}")
+        for name in ("intervals", "reliability", "unseen"):
+            pd.testing.assert_frame_equal(getattr(cc.get, name)(back), getattr(result, name), check_dtype=False)
+        assert len(result.unseen) == unseen
+
+
+def test_cells_of_classes_never_seen_are_told_of_by_themselves(trained):
+    classifier, adata = trained
+    cc.tl.predict(adata)
+    labels = adata.obs["cell_type"].astype(str)
+    test = np.flatnonzero(adata.obs["split"] == "test")
+    labels.iloc[test[:6]] = "plasma"
+    adata.obs["cell_type"] = labels
+    with pytest.warns(UserWarning, match="never saw"):
+        result = cc.tl.evaluate(adata, classifier, n_bootstrap=0)
+    assert result.n_rows == 30
+    row, own = result.unseen.iloc[0], adata.obs.iloc[test[:6]]
+    assert (row["class"], row["n_rows"]) == ("plasma", 6)
+    assert row["called"] == own["cellclf"].astype(str).mode()[0]
+    assert row["confidence"] == pytest.approx(own["cellclf_confidence"].mean())
+    assert row["unknown_score"] == pytest.approx(own["cellclf_unknown_score"].mean())
+    scores = adata.obs["cellclf_unknown_score"].to_numpy()[test]
+    assert row["auroc"] == pytest.approx(metrics.roc_auc_score(np.arange(36) < 6, scores))

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 import cellclf as cc
 from cellclf.attribution import attributions
+from cellclf.tl import _shadows, _trials
 
 WRITTEN = [
     ("var", "importance"),
@@ -260,6 +261,14 @@ def test_weights_take_an_earlier_result_by_class_away(adata: AnnData) -> None:
         ),
         pytest.param({"method": "gradient_shap", "n_steps": 0}, ValueError, "n_steps=0 is no number", id="steps"),
         pytest.param({"within": "batch"}, KeyError, "within='batch' is not in adata.obs", id="within"),
+        pytest.param({"method": "ablation"}, ValueError, "or use cc.tl.ablation", id="ablation-of-what"),
+        pytest.param(
+            {"method": "ablation", "groups": {"a": [f"gene{j}" for j in range(20)]}},
+            ValueError,
+            "'a' holds all 20 genes",
+            id="ablation-of-everything",
+        ),
+        pytest.param({"method": "ablation", "groups": 0.999}, ValueError, "joins no genes", id="ablation-of-nothing"),
         pytest.param({"groups": 0}, ValueError, "groups=0 describes no groups", id="no-groups"),
         pytest.param({"groups": 1.5}, ValueError, "groups=1.5 describes no groups", id="correlation-above-one"),
         pytest.param({"groups": 0.9, "null": "shadow"}, ValueError, "not in groups", id="groups-and-null"),
@@ -361,6 +370,53 @@ def test_a_result_without_groups_takes_the_groups_away(adata: AnnData) -> None:
     assert "importance_qvalue" not in adata.var
 
 
+# -- Ablation -----------------------------------------------------------------------------------------------------------
+
+SETS = {"markers": PLANTED, "noise": ["gene10", "gene11"]}
+
+
+def test_ablation_is_the_difference_of_trainings(adata: AnnData) -> None:
+    cc.tl.importance(adata, method="ablation", groups=SETS, rows="train", n_repeats=2)
+    record, importance = adata.uns["importance"], adata.var["importance"]
+    found = cc.tl.ablation(adata, genes=SETS, rows="train", n_repeats=2, modes="remove", orders="given").trainings
+    everything = found.loc[found["mode"] == "all", "log_loss"].to_numpy()
+    assert record["group_names"].tolist() == list(SETS)
+    assert record["unablated"] == pytest.approx(everything.mean(), abs=0.1)
+    assert importance[PLANTED].nunique() == 1
+    assert importance["gene0"] > 3 * abs(importance["gene10"]) + 1e-3
+    assert adata.var.loc["gene0", "importance_se"] >= 0
+    without = (found.loc[found["set"] == "markers", "log_loss"].to_numpy() - everything).mean()
+    assert importance["gene0"] == pytest.approx(without, rel=0.25)
+    unread = [f"gene{j}" for j in range(20, 30)]
+    assert (importance[unread] == 0).all()
+    assert importance.drop([*PLANTED, "gene10", "gene11", *unread]).isna().all()
+    assert adata.varm["importance_by_class"].shape == (30, 3)
+
+
+@pytest.mark.parametrize("after", [2, 5])
+def test_ablation_that_is_interrupted(adata: AnnData, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    teach, calls = _trials.teach, []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return teach(*arguments, **options)
+
+    monkeypatch.setattr(_trials, "teach", interrupted)
+    options = {"method": "ablation", "groups": SETS, "n_repeats": 3}
+    if after < 3:
+        with pytest.raises(KeyboardInterrupt):
+            cc.tl.importance(adata, **options)
+        return
+    cc.tl.importance(adata, **options)
+    assert adata.uns["importance"]["interrupted"]
+    assert adata.uns["importance"]["n_repeats"] == 1
+    assert adata.var["importance_se"].isna().all()
+    table = cc.get.importance(adata, n_genes=11)
+    assert table["importance"].notna().all()
+
+
 # -- The null -----------------------------------------------------------------------------------------------------------
 
 
@@ -385,7 +441,7 @@ LINEAR = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=12, device="cpu")}
 @pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")
 def test_the_null_holds_its_level_on_shuffled_labels(method: str, selected: bool) -> None:
     passing = []
-    for seed in range(8):
+    for seed in range(8 if method == "weights" else 4):
         adata = cells(seed, n_planted=45, shuffled=True)
         if selected:
             cc.pp.split(adata, "kind")
@@ -406,6 +462,48 @@ def test_planted_genes_pass_and_few_others_do() -> None:
     assert passing[:45].sum() >= 40
     assert passing[45:].sum() <= 3
     assert adata.uns["importance"]["n_shadows"] == 150
+
+
+@pytest.mark.parametrize("rows", ["test", "train"])
+def test_planted_genes_pass_on_few_cells(rows: str) -> None:
+    adata = cells(0, n_planted=45)
+    cc.tl.train(adata, "kind", genes="all", **LINEAR)
+    cc.tl.importance(adata, rows=rows)
+    passing = adata.var["importance_qvalue"] <= 0.05
+    assert passing[:45].sum() >= 15
+    assert passing[45:].sum() <= 3
+    assert adata.uns["importance"]["n_networks"] == 5
+    assert adata.uns["importance"]["n_shadows"] == 5 * 150
+
+
+def test_no_network_of_the_null_is_judged_on_rows_it_learnt_from() -> None:
+    codes, learnt = np.arange(60) % 3, np.arange(60) < 40
+    apart = _shadows._parts(codes, learnt, ~learnt, 3, np.random.default_rng(0))
+    assert all((taught == learnt).all() and (heard == ~learnt).all() for taught, heard in apart)
+    judged = np.arange(60) >= 10  # some were learnt from, some not
+    mixed = _shadows._parts(codes, learnt, judged, 5, np.random.default_rng(0))
+    assert not any((taught & heard).any() for taught, heard in mixed)
+    assert (sum(heard.astype(int) for _, heard in mixed) == judged).all()
+    assert all((taught | heard)[learnt].all() for taught, heard in mixed)
+    assert all(np.ptp(np.bincount(codes[heard])) <= 1 for _, heard in mixed)
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_null_that_is_interrupted(adata: AnnData, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    teach, calls = _shadows.teach, []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return teach(*arguments, **options)
+
+    cc.tl.importance(adata, null=None, key_added="alone")
+    monkeypatch.setattr(_shadows, "teach", interrupted)
+    cc.tl.importance(adata)
+    np.testing.assert_array_equal(adata.var["importance"], adata.var["alone"])
+    assert ("importance_qvalue" in adata.var) == (after > 0)
+    assert adata.uns["importance"].get("n_networks", 0) == after
 
 
 def test_shadows_must_win_their_places() -> None:

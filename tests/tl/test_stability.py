@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy.stats import rankdata, spearmanr
 
 import cellclf as cc
-from cellclf.tl import _stability
+from cellclf.tl import _lesson, _stability, _trainings
 
 FIT = cc.Fit(epochs=10, batch_size=32, device="cpu")
 PLANTED = [f"gene{j}" for j in range(9)]
@@ -98,10 +98,81 @@ def test_what_is_written_comes_back(adata: AnnData, tmp_path: Path, file: str | 
 
 def test_subsamples_take_their_share_of_each_class() -> None:
     y = np.repeat([0, 1, 2], [40, 10, 1])
-    rows = _stability._sampled(y, 0.3, np.random.default_rng(0))
+    rows = _trainings.sampled(y, 0.3, np.random.default_rng(0))
     assert np.bincount(y[rows]).tolist() == [12, 3, 1]
     assert len(set(rows.tolist())) == len(rows)
-    assert _stability._sampled(y, None, np.random.default_rng(0)).tolist() == list(range(51))
+
+
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no networks be trained side by side."""
+    monkeypatch.setattr(_trainings, "n_side_by_side", lambda *_, **__: 1)
+
+
+@pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")
+@pytest.mark.parametrize("subsample", [None, 0.5], ids=["seeds", "subsamples"])
+def test_side_by_side_is_one_by_one(
+    small_adata: AnnData, subsample: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = cc.Fit(epochs=3, batch_size=32, input_dropout=0.0, device="cpu")  # dropout is drawn for all at once
+    network = cc.nn.MLP(hidden=(8,), dropout=0.0)
+    cc.tl.train(small_adata, "cell_type", network=network, fit=still, genes="all")
+    options = {"method": "weights", "n_trainings": 3, "subsample": subsample}
+    together = cc.tl.stability(small_adata, **options).genes.sort_index()
+    one_by_one(monkeypatch)
+    alone = cc.tl.stability(small_adata, **options).genes.sort_index()
+    assert together.loc[PLANTED, "sd"].gt(0).all()
+    np.testing.assert_allclose(together[["mean", "sd"]], alone[["mean", "sd"]], rtol=1e-3, atol=1e-4)
+
+
+def test_linear_networks_that_differ_by_the_order_of_the_rows_only(adata: AnnData) -> None:
+    cc.tl.train(adata, "cell_type", network=cc.nn.Linear(), fit=FIT, genes="all")
+    found = cc.tl.stability(adata, n_trainings=3, method="weights")
+    assert found.genes.loc[PLANTED, "sd"].gt(0).all()
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_interruption_keeps_the_trainings_that_are_finished(
+    adata: AnnData, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    one_by_one(monkeypatch)
+    teach, calls = _trainings.teach, []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(options["title"])
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return teach(*arguments, **options)
+
+    whole = cc.tl.stability(adata, n_trainings=max(after, 2), method="weights")
+    monkeypatch.setattr(_trainings, "teach", interrupted)
+    if after == 1:
+        del adata.uns["stability"]
+        with pytest.raises(KeyboardInterrupt):
+            cc.tl.stability(adata, n_trainings=5, method="weights")
+        assert "stability" not in adata.uns
+        return
+    found = cc.tl.stability(adata, n_trainings=5, method="weights")
+    assert found.interrupted
+    assert found.n_trainings == adata.uns["stability"]["n_trainings"] == after
+    assert adata.uns["stability"]["interrupted"]
+    assert "(interrupted)" in str(found)
+    pd.testing.assert_frame_equal(found.genes, whole.genes)
+
+
+@pytest.mark.parametrize("at_once", [4, 2], ids=["all", "the-second-two"])
+def test_interruption_of_networks_side_by_side(adata: AnnData, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(_trainings, "n_side_by_side", lambda *_, **__: at_once)
+    train_several, calls = _lesson.train_several, []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        found = train_several(*arguments, **options)
+        return found._replace(interrupted=len(calls) == 4 // at_once)
+
+    monkeypatch.setattr(_lesson, "train_several", interrupted)
+    found = cc.tl.stability(adata, n_trainings=4, method="weights")
+    assert found.interrupted
+    assert found.n_trainings == (4 if at_once == 4 else 2)  # unfinished networks are not compared with finished ones
 
 
 def test_same_seed_same_bits(adata: AnnData) -> None:

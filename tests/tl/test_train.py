@@ -213,11 +213,11 @@ class TestRows:
 
         monkeypatch.setattr(attempt_module, "fit_network", spy)
         classifier = cc.tl.train(small_adata, network=MLP, fit=quick)
-        assert sizes == [(87, 9), (87, 9), (96, 0), (96, 0)] or sizes == [(86, 10), (86, 10), (96, 0), (96, 0)]
+        assert sizes in ([(87, 9), (96, 0)], [(86, 10), (96, 0)])
         assert classifier.facts["n_rows"] == 96
         sizes.clear()
         cc.tl.train(small_adata, network=MLP, fit=replace(quick, refit=False))
-        assert len(sizes) == 2
+        assert len(sizes) == 1
 
     def test_all_labelled_rows_without_a_split(self, small_adata, quick):
         classifier = cc.tl.train(small_adata, network=MLP, fit=quick, split=None)
@@ -247,7 +247,9 @@ class TestRows:
         labels = small_adata.obs["cell_type"].astype(str)
         labels.iloc[np.flatnonzero(small_adata.obs["split"] == "valid")[0]] = "elsewhere"
         small_adata.obs["cell_type"] = labels
-        assert list(cc.tl.train(small_adata, network=MLP, fit=quick).classes) == ["B", "NK", "T/CD4"]
+        with pytest.warns(UserWarning, match="No training row has the class 'elsewhere'"):
+            classifier = cc.tl.train(small_adata, network=MLP, fit=quick)
+        assert list(classifier.classes) == ["B", "NK", "T/CD4"]
 
     def test_interrupted_training_is_returned_and_said(self, small_adata, quick, monkeypatch):
         fit_network = attempt_module.fit_network

@@ -49,7 +49,10 @@ def run(options: Namespace) -> bool:
     if options.output is not None:
         _write.write_table(evaluation.report.rename_axis("class"), options.output)
     facts, text = judge(evaluation)
-    lines = [f"{adata.n_obs:,} cells, {text}", evaluation.report.rename_axis(None).to_string(float_format="{:.3f}".format)]
+    lines = [
+        f"{adata.n_obs:,} cells, {text}",
+        evaluation.report.rename_axis(None).to_string(float_format="{:.3f}".format),
+    ]
     if options.split not in adata.obs:
         lines.append(
             f"obs has no column {options.split!r}, so all labelled cells are judged. If the model was trained on some of "

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
   cellclf predict query.h5ad model.safetensors --output labelled.h5ad
-  cellclf predict query.h5ad model.safetensors --output labels.csv --proba --gene-symbols gene_name"""
+  cellclf predict query.h5ad model.safetensors --output labels.csv --proba --gene-symbols gene_name
+  cellclf predict query.h5ad model.safetensors --output labelled.zarr --unknown 0.05"""
 
 
 def add(commands: Any) -> None:
@@ -28,6 +29,12 @@ def add(commands: Any) -> None:
     _options.add_matrix(parser)
     parser.add_argument(
         "--key-added", default="cellclf", metavar="WORD", help="first word of the fields (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--unknown",
+        type=float,
+        metavar="RATE",
+        help="call cells that belong to no class Unknown, at this error rate (of a model trained with --fit conformal_folds=5)",
     )
     parser.add_argument("--proba", action="store_true", help="in a table: also the probability of every class")
     _options.add_output(parser, "an h5ad or zarr with the data and the labels, or a .csv or .tsv with the labels")
@@ -48,7 +55,14 @@ def run(options: Namespace) -> bool:
     classifier = cc.Classifier.load(options.model)
     adata = _read.read(options)
     key = options.key_added
-    cc.tl.predict(adata, classifier, layer=options.layer, gene_symbols=options.gene_symbols, key_added=key)
+    cc.tl.predict(
+        adata,
+        classifier,
+        layer=options.layer,
+        gene_symbols=options.gene_symbols,
+        unknown=options.unknown,
+        key_added=key,
+    )
     if as_table:
         _write.write_table(_table(adata, classifier.classes, key, options.proba), options.output)
     else:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from cellclf._slots._genes import match_genes, unique_genes
-from cellclf._slots._labels import LABEL_KEY, Labels, keep_classes, label_candidates, label_name, labels, restrict
+from cellclf._slots._labels import (
+    LABEL_KEY,
+    Labels,
+    keep_classes,
+    label_candidates,
+    label_colors,
+    label_name,
+    labels,
+    restrict,
+)
 from cellclf._slots._matrix import matrix, warn_if_scaled
 from cellclf._slots._messages import listing, member, warn
 from cellclf._slots._records import fetch_record, merge, record, strings, write, written_columns
@@ -17,6 +26,7 @@ __all__ = [
     "fetch_record",
     "keep_classes",
     "label_candidates",
+    "label_colors",
     "label_name",
     "labels",
     "listing",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cellclf._slots._lazy import load_tables
 from cellclf._slots._messages import listing, member
-from cellclf._slots._records import written_columns
+from cellclf._slots._records import strings, written_columns
 from cellclf._slots._rows import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -125,3 +125,12 @@ def restrict(found: Labels, rows: np.ndarray, *, what: str) -> Labels:
     """Keep the labels of `rows` (mask) only, and the classes that occur there, at least two."""
     kept = keep_classes(found, rows, what=what)
     return kept._replace(codes=np.where(rows, kept.codes, -1))
+
+
+def label_colors(adata: AnnData, label: str, classes: np.ndarray) -> list[str] | None:
+    """Return the colours that scanpy keeps for the label, in the order of the classes."""
+    colors, column = adata.uns.get(f"{label}_colors"), adata.obs[label]
+    if colors is None or not isinstance(column.dtype, pd.CategoricalDtype) or len(colors) < len(column.cat.categories):
+        return None
+    by_name = dict(zip(map(str, column.cat.categories), strings(colors), strict=False))
+    return [by_name[name] for name in classes]

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 Measure = Literal["loss", "accuracy", "macro_f1"]
@@ -79,6 +80,44 @@ def judge(logits: Tensor, y: Tensor, temperature: float, measure: Measure) -> Me
         msg = f"measure={measure!r} is not known. Choose one of {', '.join(map(repr, get_args(Measure)))}."
         raise ValueError(msg)
     return MacroF1(logits, y) if measure == "macro_f1" else Mean(logits, y, temperature, measure)
+
+
+class Rises(NamedTuple):
+    """How much worse one set of predictions is than another: over all rows, for each class (n_classes), and from what."""
+
+    total: float
+    by_class: np.ndarray
+    baseline: float
+
+
+def rise_between(before: np.ndarray, after: np.ndarray, y: np.ndarray, measure: Measure = "loss") -> Rises:
+    """Compare what two networks say of the same rows.
+
+    Parameters
+    ----------
+    before
+        Logits of the one (n_rows, n_classes).
+    after
+        Logits of the other.
+    y
+        Class of each row (n_rows), int64 from 0.
+    measure
+        ``"loss"``, ``"accuracy"`` or ``"macro_f1"``.
+
+    Returns
+    -------
+    The rise of the loss, or the fall of accuracy or macro-F1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rise_between(np.eye(2), np.zeros((2, 2)), np.array([0, 1]), "accuracy").total
+    0.5
+    """
+    classes = torch.from_numpy(y)
+    judged = judge(torch.from_numpy(before), classes, 1.0, measure)
+    rise = judged.rise(judged.value(torch.from_numpy(after), torch.arange(len(y)))[None])
+    return Rises(float(rise.total[0]), rise.by_class[0].numpy(), judged.baseline)
 
 
 def _precise(logits: Tensor) -> torch.dtype:

@@ -141,7 +141,7 @@ def _of_block(prober: RankOne | Whole, judged: Mean | MacroF1, inputs: Tensor, o
     own = prober.x.index_select(1, inputs).T.contiguous()
     heard = prober.heard[inputs]
     common, lost = _common(own), None
-    if (len(orders) > 1 and isinstance(prober, RankOne)) or len(orders) > 1:
+    if len(orders) > 1:
         rare = (own != common) & heard
         if rare.mean(dtype=torch.float32) < 1 - COMMON:
             values = common.expand_as(own)

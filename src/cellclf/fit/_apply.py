@@ -12,23 +12,31 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from cellclf.fit._cells import Cells
     from cellclf.nn._network import Network
 
 BLOCK = 4096
 
 
-def logits(network: Network, x: np.ndarray, device: torch.device) -> np.ndarray:
+def logits(network: Network, x: np.ndarray | Cells, device: torch.device) -> np.ndarray:
     """Return the logits of rows `x` (n_cells, n_genes), float64 so that calibration is exact."""
     return apply(network, network, x, device).astype(np.float64)
 
 
-def embedding(network: Network, x: np.ndarray, device: torch.device) -> np.ndarray:
+def embedding(network: Network, x: np.ndarray | Cells, device: torch.device) -> np.ndarray:
     """Return what the network's last layer sees of rows `x` (n_cells, n_genes)."""
     return apply(network, network.embed, x, device)
 
 
+def by_member(network: Network, x: np.ndarray | Cells, device: torch.device) -> np.ndarray:
+    """Return the logits of each member for rows `x` (n_cells, n_members, n_classes)."""
+    return apply(network, network.by_member, x, device)
+
+
 @torch.no_grad()
-def apply(network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray, device: torch.device) -> np.ndarray:
+def apply(
+    network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray | Cells, device: torch.device
+) -> np.ndarray:
     """Apply a function of the network, in evaluation mode, where the network lies."""
     network.to(device).eval()
     parts = [function(torch.from_numpy(x[i : i + BLOCK]).to(device)).cpu() for i in range(0, len(x), BLOCK)]

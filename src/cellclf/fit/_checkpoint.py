@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from cellclf import _tensors
+from cellclf.fit._cells import Cells
 from cellclf.fit._history import History
 from cellclf.fit._progress import Progress
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from cellclf.fit._optimiser import Optimiser
     from cellclf.nn._network import Network
 
-FORMAT = 1
+FORMAT = 2
 SECONDS = 60.0  # between two checkpoints within an epoch
 
 
@@ -64,6 +65,7 @@ class Checkpoint:
             "random": generators,
             "history": progress.history.arrays(),
             "epoch": {"losses": torch.stack(progress.losses)} if progress.losses else {},
+            "tally": {} if progress.counts is None else {"counts": progress.counts},
             "valid": {} if progress.lowest is None else {"lowest": progress.lowest},
         }
         header = {
@@ -107,6 +109,8 @@ class Checkpoint:
         if "epoch" in groups:
             device = next(network.parameters()).device
             progress.losses = list(torch.from_numpy(groups["epoch"]["losses"]).to(device))
+            if "tally" in groups:
+                progress.counts = torch.from_numpy(groups["tally"]["counts"]).to(device)
             chance.begin_epoch(progress.epoch)
             chance.restore(groups["random"], header["masks"])
 
@@ -141,17 +145,18 @@ class Checkpoint:
         return tensors, header
 
 
-def digest(*arrays: np.ndarray | None) -> str:
-    """Sum up arrays in a few letters: equal arrays, equal letters."""
+def digest(*arrays: np.ndarray | Cells | None) -> str:
+    """Sum up arrays in a few letters: equal arrays, equal letters, wherever their values lie."""
     summary = hashlib.blake2b(digest_size=16)
     for array in arrays:
         if array is None:
             summary.update(b"none")
             continue
-        if array.dtype.kind in "OU":
+        if isinstance(array, np.ndarray) and array.dtype.kind in "OU":
             array = np.frombuffer("\x1f".join(map(str, array)).encode(), dtype=np.uint8)
         summary.update(f"{array.dtype.str}{array.shape}".encode())
-        summary.update(np.ascontiguousarray(array).data)
+        for block in array.blocks() if isinstance(array, Cells) else [array]:
+            summary.update(np.ascontiguousarray(block).data)
     return summary.hexdigest()
 
 

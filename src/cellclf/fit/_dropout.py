@@ -19,5 +19,7 @@ def drop_inputs(inputs: Tensor, share: float, generator: np.random.Generator) ->
         return torch.nn.functional.dropout(inputs, share)
     least = round(share * LEVELS)
     random = np.frombuffer(generator.bytes(2 * inputs.numel()), dtype=np.uint16)
-    kept = torch.from_numpy(random >= least).view_as(inputs)
-    return inputs.mul_(kept).mul_(LEVELS / (LEVELS - least))
+    values = inputs.numpy()  # a view; by truth values NumPy multiplies several times as fast as torch
+    with np.errstate(invalid="ignore"):  # inputs gone astray show in the loss
+        np.multiply(values, (random >= least).reshape(values.shape), out=values)
+    return inputs.mul_(LEVELS / (LEVELS - least))

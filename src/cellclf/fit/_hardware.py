@@ -10,6 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from cellclf.fit._apply import apply
+from cellclf.fit._cells import Cells
 from cellclf.fit._norm import normalise_together
 
 if TYPE_CHECKING:
@@ -65,13 +66,17 @@ class Hardware:
         """Show the epochs."""
         return tqdm(initial=done, total=epochs, desc=title, unit="epoch", leave=False, delay=1)
 
-    def place(self, x: np.ndarray) -> Tensor:
+    def place(self, x: np.ndarray | Cells) -> Tensor | Cells:
         """Put the rows on the device if they fit, so that batches are cut there."""
-        tensor = torch.from_numpy(x)
-        return tensor.to(self.device) if x.nbytes < SHARE_FOR_DATA * free_memory(self.device) else tensor
+        fits = x.nbytes < SHARE_FOR_DATA * free_memory(self.device)
+        if isinstance(x, Cells):
+            return _gathered(x, self.device) if fits and self.device.type != "cpu" else x
+        return torch.from_numpy(x).to(self.device if fits else "cpu")
 
-    def cut(self, x: Tensor, index: np.ndarray) -> Tensor:
+    def cut(self, x: Tensor | Cells, index: np.ndarray) -> Tensor:
         """Take rows as a new tensor on the device."""
+        if isinstance(x, Cells):
+            return torch.from_numpy(x[index]).to(self.device)
         return x[torch.from_numpy(index).to(x.device)].to(self.device)
 
     def share(self, index: np.ndarray) -> np.ndarray:
@@ -94,7 +99,7 @@ class Hardware:
         """Average over the devices."""
         return values
 
-    def apply(self, network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray) -> np.ndarray:
+    def apply(self, network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray | Cells) -> np.ndarray:
         """Run a function of the network over many rows, float64."""
         return apply(network, function, x, self.device).astype(np.float64)
 
@@ -149,13 +154,22 @@ class Together(Hardware):
         """Average over the devices."""
         return self.fabric.all_reduce(values, reduce_op="mean")
 
-    def apply(self, network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray) -> np.ndarray:
+    def apply(self, network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray | Cells) -> np.ndarray:
         """Run a function of the network over many rows, each device over some; all devices get all results."""
         mine = np.arange(self.rank, len(x), self.fabric.world_size)
-        some = super().apply(network, function, x[mine])
+        some = super().apply(network, function, x.part(mine) if isinstance(x, Cells) else x[mine])
         every = torch.zeros(len(x), *some.shape[1:], dtype=torch.float64)
         every[mine] = torch.from_numpy(some)
         return self.fabric.all_reduce(every.to(self.device), reduce_op="sum").cpu().numpy()
+
+
+def _gathered(cells: Cells, device: torch.device) -> Tensor:
+    """Put cells on a device block by block."""
+    out, done = torch.empty(cells.shape, device=device), 0
+    for block in cells.blocks():
+        out[done : done + len(block)] = torch.from_numpy(block).to(device)
+        done += len(block)
+    return out
 
 
 def free_memory(device: torch.device) -> float:
@@ -175,9 +189,10 @@ def device_of(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).cpu()  # from a device that only plays at holding data, nothing comes back
     except (RuntimeError, AssertionError) as error:  # torch builds without CUDA assert
-        msg = f"device={name!r} is not there ({str(error).splitlines()[0]}). Use 'auto' or 'cpu'."
+        reason = str(error).splitlines()[0].split(". ")[0]
+        msg = f"device={name!r} is not there ({reason}). Use 'auto' or 'cpu'."
         raise ValueError(msg) from error
     return device
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 COLUMNS = (
     "epoch",
     "train_loss",
+    "train_accuracy",
+    "train_macro_f1",
     "valid_loss",
     "valid_accuracy",
     "valid_macro_f1",

@@ -46,10 +46,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
     """Return values (one row per cell), all of which must be finite."""
     if not np.isfinite(values).all():
         n = int((~np.isfinite(values)).reshape(len(values), -1).any(axis=1).sum())
-        msg = (
-            f"What the network gives for {n} of {len(values)} validation rows is not finite. "
-            "Lower the learning rate, e.g. Fit(learning_rate=1e-4)."
-        )
+        msg = f"what the network gives for {n} of {len(values)} validation rows is not finite"
         raise FloatingPointError(msg)
     return values
 

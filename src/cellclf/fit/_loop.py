@@ -16,6 +16,7 @@ from cellclf.fit._judge import judge
 from cellclf.fit._optimiser import Optimiser
 from cellclf.fit._progress import Progress
 from cellclf.fit._schedule import learning_rate
+from cellclf.fit._tally import measures, tally
 from cellclf.fit._task import Trained
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
     from cellclf.fit._checkpoint import Checkpoint
     from cellclf.fit._hardware import Hardware
+    from cellclf.fit._judge import Judgement
     from cellclf.fit._options import Fit
+    from cellclf.fit._rows import Rows
     from cellclf.fit._task import Task
     from cellclf.nn._network import Network
 
@@ -68,19 +71,21 @@ def run(task: Task, hardware: Hardware, checkpoint: Checkpoint | None) -> Traine
                     loss = optimiser.penalty.add(hardware.weigh(loss, importance, mine, index))
                     optimiser.step(loss, rate)
                     progress.losses.append(loss.detach())
+                    progress.counts = tally(network.batch_logits, classes, progress.counts)
                     if checkpoint is not None and checkpoint.due():
                         progress.seconds = time.perf_counter() - start
                         checkpoint.save(progress, network, optimiser, chance, batch_size=options.batch_size)
                 losses = hardware.mean(torch.stack(progress.losses))
                 _check_losses(losses, epoch, epochs, options)
                 seconds = time.perf_counter() - start
-                judged = None if task.valid is None else judge(network, task.valid, hardware)
+                judged = None if task.valid is None else _judged(network, task.valid, hardware, options, epoch, rate)
                 progress.history.add(
                     epoch=epoch,
                     train_loss=float(losses.mean()),
                     learning_rate=rate,
                     seconds=seconds,
                     cells_per_second=n_rows / seconds,
+                    **measures(progress.counts, hardware),
                     **optimiser.penalty.genes_left(),
                     **(judged.history if judged else {}),
                 )
@@ -95,9 +100,8 @@ def run(task: Task, hardware: Hardware, checkpoint: Checkpoint | None) -> Traine
             bar.close()
         if progress.best is not None:
             network.load_state_dict(progress.best)
-        _check_weights(network, options)
-    history = progress.history.arrays()
-    return Trained(network.cpu().eval(), history, progress.best_epoch, interrupted, options.batch_size)
+        check_weights(network, options)
+    return Trained.of(network, progress.history.arrays(), progress.best_epoch, interrupted, options.batch_size)
 
 
 def default_epochs(n_rows: int, options: Fit) -> int:
@@ -117,6 +121,15 @@ def _check_batches(network: Network, n_rows: int, batch_size: int | None) -> Non
         raise ValueError(msg)
 
 
+def _judged(network: Network, valid: Rows, hardware: Hardware, options: Fit, epoch: int, rate: float) -> Judgement:
+    """Measure the network on the validation rows, or stop where learning went astray in the last step."""
+    try:
+        return judge(network, valid, hardware)
+    except FloatingPointError as error:
+        msg = f"After epoch {epoch} (learning rate {rate:.2g}), {error}. {_remedy(options)}"
+        raise FloatingPointError(msg) from None
+
+
 def _check_losses(losses: Tensor, epoch: int, epochs: int, options: Fit) -> None:
     """Stop where learning went astray."""
     if bool(torch.isfinite(losses).all()):
@@ -127,7 +140,7 @@ def _check_losses(losses: Tensor, epoch: int, epochs: int, options: Fit) -> None
     raise FloatingPointError(msg)
 
 
-def _check_weights(network: Network, options: Fit) -> None:
+def check_weights(network: Network, options: Fit) -> None:
     """Refuse weights that the very last step spoiled."""
     if not all(bool(torch.isfinite(weight).all()) for weight in network.parameters()):
         msg = f"The weights are not finite after the last step. {_remedy(options)}"

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from cellclf.fit._pair import parts
 from cellclf.fit._penalty import MOMENTUM, Penalty
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -25,9 +27,9 @@ class Optimiser:
     """The steps of a training: gradient, scaled where half precision needs it, clipped, a step, and the shrinking of genes."""
 
     def __init__(self, network: Network, options: Fit, hardware: Hardware) -> None:
-        self.rule = _rule(network, options)
-        self.penalty = Penalty(network, options)
-        self._weights = list(network.parameters())
+        self.rule = rule_of(network.parameters(), options)
+        self.penalty = Penalty(parts(network)[0], options)
+        self._weights = [list(part.parameters()) for part in parts(network)]
         self._clip_norm = options.clip_norm
         self._dtype = None if options.precision == "float32" else getattr(torch, options.precision)
         self._hardware = hardware
@@ -47,7 +49,8 @@ class Optimiser:
         if self._clip_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.rule)
-            torch.nn.utils.clip_grad_norm_(self._weights, self._clip_norm)
+            for weights in self._weights:
+                torch.nn.utils.clip_grad_norm_(weights, self._clip_norm)
         if self.scaler is None:
             self.rule.step()
         else:
@@ -80,9 +83,9 @@ class Optimiser:
             self.scaler.load_state_dict(scale)
 
 
-def _rule(network: Network, options: Fit) -> torch.optim.Optimizer:
+def rule_of(weights: Iterable[Tensor], options: Fit) -> torch.optim.Optimizer:
     """Make torch's optimiser."""
-    weights, decay = network.parameters(), options.weight_decay
+    decay = options.weight_decay
     if options.optimiser == "sgd":
         return torch.optim.SGD(weights, lr=options.learning_rate, momentum=MOMENTUM, weight_decay=decay, fused=True)
     if options.optimiser == "adam":

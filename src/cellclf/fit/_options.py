@@ -76,10 +76,13 @@ class Fit:
         Stop after so many epochs of which none could be kept. `None`: run all epochs. Kept is, either way, the last
         epoch whose validation loss is no more than two standard errors above the lowest.
     members
-        Networks trained side by side; their probabilities are averaged.
+        Networks trained side by side; their probabilities are averaged, and how far they differ goes with each prediction.
     refit
         Where the validation rows had to be taken out of the training rows: once the number of epochs and the
         temperature are chosen, train again on both together.
+    conformal_folds
+        Number of folds of the training rows, each left out in turn of a further training, so that :func:`cellclf.tl.predict` can
+        tell unknown cells at a stated error rate; 5 is usual. 0: none. Every fold costs another training.
     valid_fraction
         Share of the training rows of each class taken out for validation where none are marked.
     preprocess
@@ -128,6 +131,7 @@ class Fit:
     patience: int | None = None
     members: int = 1
     refit: bool = True
+    conformal_folds: int = 0
     valid_fraction: float = 0.1
     preprocess: Counts = "auto"
     scale: Scale = "zscore"
@@ -146,6 +150,9 @@ class Fit:
                 isinstance(value, bool) or not isinstance(value, int) or value < 1
             ):
                 _refuse(name, value, "a whole number of 1 or more")
+        folds = self.conformal_folds
+        if isinstance(folds, bool) or not isinstance(folds, int) or folds < 0 or folds == 1:
+            _refuse("conformal_folds", folds, "0 for none, or a whole number of 2 or more")
         for name in ("label_smoothing", "input_dropout"):
             self._check_number(name, lambda value: 0 <= value < 1, "a share, 0 ≤ share < 1")
         self._check_number("valid_fraction", lambda value: 0 < value < 1, "a share, 0 < share < 1")

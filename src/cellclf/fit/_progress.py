@@ -24,6 +24,7 @@ class Progress:
 
     epoch: int = 1
     losses: list[Tensor] = field(default_factory=list)
+    counts: Tensor | None = None  # of the rows of these steps that were told right, see `_tally`
     seconds: float = 0.0  # spent on the epoch under way before the run was taken up again
     history: History = field(default_factory=History)
     lowest: np.ndarray | None = None  # losses of the validation rows in the best epoch
@@ -44,4 +45,4 @@ class Progress:
         """Go on to the next epoch, if there is to be one."""
         tired = patience is not None and self.epoch - self.best_epoch >= patience
         self.finished = tired or self.epoch >= epochs
-        self.epoch, self.losses, self.seconds = self.epoch + 1, [], 0.0
+        self.epoch, self.losses, self.counts, self.seconds = self.epoch + 1, [], None, 0.0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cellclf.fit._chance import seed_of
+from cellclf.fit._pair import Pair, parts
 from cellclf.nn._registry import build
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Initial = Mapping[str, Tensor] | Callable[["Network"], Mapping[str, Tensor]] | N
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learnt from which rows, and how."""
+    """What is to be learnt from which rows, and how; `beside` it, a network that the user's penalties spare."""
 
     description: Description
     rows: Rows
@@ -35,12 +36,19 @@ class Task:
     epochs: int | None
     initial: Initial
     title: str
+    beside: Description | None = None
+    initial_beside: Initial = None
 
     def build(self) -> Network:
         """Make the network with its first weights: fresh ones, or given (made of the fresh ones, where a function is)."""
-        network = build(self.description, self.rows.x.shape[1], self.n_classes, self.options.members)
-        if self.initial is not None:
-            network.load_state_dict(self.initial(network) if callable(self.initial) else self.initial)
+        network = self._made(self.description, self.options.members, self.initial)
+        return network if self.beside is None else Pair(network, self._made(self.beside, 1, self.initial_beside))
+
+    def _made(self, description: Description, members: int, initial: Initial) -> Network:
+        """Make one of the networks."""
+        network = build(description, self.rows.x.shape[1], self.n_classes, members)
+        if initial is not None:
+            network.load_state_dict(initial(network) if callable(initial) else initial)
         return network
 
     def first_weights(self) -> dict[str, Tensor]:
@@ -52,10 +60,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network on the CPU, and how it came to be."""
+    """A trained network on the CPU, the one trained `beside` it, and how they came to be."""
 
     network: Network
     history: dict[str, np.ndarray]
     best_epoch: int  # counted from 1
     interrupted: bool
     batch_size: int | None
+    beside: Network | None = None
+
+    @classmethod
+    def of(cls, network: Network, *how: Any) -> Trained:
+        """Bring what was trained to the CPU, ready for use."""
+        main, *beside = parts(network.cpu().eval())
+        main.batch_logits = None
+        return cls(main, *how, *beside)

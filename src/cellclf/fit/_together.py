@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from cellclf import _tensors
 from cellclf.fit._batches import n_batches
+from cellclf.fit._cells import Cells
 from cellclf.fit._checkpoint import Checkpoint
 from cellclf.fit._hardware import device_of
 from cellclf.fit._loop import default_epochs
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE = 0.1  # seconds between two looks at the processes
-FILES = {"x": "x.npy", "y": "y.npy", "valid_x": "valid_x.npy", "valid_y": "valid_y.npy"}
+NAMES = ("x", "y", "valid_x", "valid_y")
 
 
 def run_together(task: Task, checkpoint: Checkpoint | None) -> Trained:
@@ -57,7 +58,7 @@ def run_together(task: Task, checkpoint: Checkpoint | None) -> Trained:
     with torch.random.fork_rng(devices=[]):
         network = task.build()
     network.load_state_dict(progress.best or task.first_weights())
-    return Trained(network.eval(), progress.history.arrays(), progress.best_epoch, interrupted, batch_size)
+    return Trained.of(network, progress.history.arrays(), progress.best_epoch, interrupted, batch_size)
 
 
 def _check(task: Task) -> torch.device:
@@ -70,7 +71,7 @@ def _check(task: Task) -> torch.device:
     if n > there:
         msg = f"Fit(devices={n}) asks for more than the {there} {device.type} devices there are. Give devices={there} or fewer."
         raise ValueError(msg)
-    if not type(task.description).__module__.startswith("cellclf."):
+    if not type(task.description).__module__.startswith("cellclf."):  # the one beside it is one of ours
         msg = (
             f"Fit(devices={n}) trains in processes of their own, which know the networks of cellclf.nn but not "
             f"{type(task.description).__name__}. Give devices=1."
@@ -86,13 +87,17 @@ def _check(task: Task) -> torch.device:
 
 def _write(task: Task, checkpoint: Checkpoint, device: torch.device, folder: Path) -> None:
     """Lay out for the processes what they train on and how."""
-    arrays = dict(zip(FILES, (*task.rows, *(task.valid or ())), strict=False))
+    arrays = dict(zip(NAMES, (*task.rows, *(task.valid or ())), strict=False))
     for name, array in arrays.items():
-        np.save(folder / FILES[name], array)
+        if isinstance(array, Cells):
+            _tensors.write(folder / f"{name}.safetensors", array.reference())
+        else:
+            np.save(folder / f"{name}.npy", array)
     first = {name: weight.numpy() for name, weight in task.first_weights().items()}
     _tensors.write(folder / "first.safetensors", _tensors.pack(first, {}))
     plan = {
         "network": to_header(task.description),
+        "beside": task.beside and to_header(task.beside),
         "options": asdict(task.options),
         "n_classes": task.n_classes,
         "seed": task.seed,

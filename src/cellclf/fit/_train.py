@@ -30,15 +30,18 @@ def train(
     epochs: int | None = None,
     initial: Initial = None,
     title: str = "train",
+    beside: Description | None = None,
+    initial_beside: Initial = None,
     checkpoint: Path | None = None,
 ) -> Trained:
     """Train a network, from fresh weights or `initial` ones, keeping a file from which to go on.
 
     With validation rows the weights are those of the last epoch that was no worse than the best, by two standard errors
     of the loss: a few rows cannot tell good epochs apart, and the end of the schedule is the better guess. Without any,
-    they are those of the last epoch.
+    they are those of the last epoch. A network `beside` it learns from the same batches for the same epochs, with the same
+    options but for members and penalties; the weights of the one have no influence on the other.
     """
-    task = Task(description, rows, valid, options, n_classes, seed, epochs, initial, title)
+    task = Task(description, rows, valid, options, n_classes, seed, epochs, initial, title, beside, initial_beside)
     file = None if checkpoint is None else _checkpoint(task, checkpoint)
     if file is not None:
         task = replace(task, options=replace(options, batch_size=file.batch_size(options.batch_size)))
@@ -80,12 +83,14 @@ def _smaller(task: Task, error: RuntimeError) -> Fit:
 
 def _checkpoint(task: Task, path: Path) -> Checkpoint:
     """Name the file, and what must be the same for the training to go on from it."""
-    first = task.first_weights() if task.initial is not None else {}
+    given = task.initial is not None or task.initial_beside is not None
+    first = task.first_weights() if given else {}
     return Checkpoint(
         path,
         {
             **{f"Fit({name}=…)": _plain(value) for name, value in asdict(task.options).items()},
             "network": _plain(to_header(task.description)),
+            "the network beside it": task.beside and _plain(to_header(task.beside)),
             "rng": task.seed,
             "epochs": task.epochs,
             "the training rows": digest(task.rows.x, task.rows.y),

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 
 from cellclf import _tensors
+from cellclf.fit._cells import Cells
 from cellclf.fit._checkpoint import Checkpoint
 from cellclf.fit._hardware import Together
 from cellclf.fit._loop import run
 from cellclf.fit._options import Fit
+from cellclf.fit._pair import weights_of_parts
 from cellclf.fit._rows import Rows
 from cellclf.fit._task import Task
 from cellclf.nn._registry import from_header
@@ -27,17 +29,21 @@ def work(folder: Path) -> None:
     """Read the plan, train, and leave the result in the checkpoint."""
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     options = Fit(**plan["options"])
-    first, _ = _tensors.read(folder / "first.safetensors")
+    read, _ = _tensors.read(folder / "first.safetensors")
+    first = {name: torch.from_numpy(np.array(weight)) for name, weight in read.items()}
+    initial = weights_of_parts(first) if plan["beside"] else [first, None]
     task = Task(
         description=from_header(plan["network"]),
         rows=_rows(folder, ""),
-        valid=_rows(folder, "valid_") if (folder / "valid_x.npy").exists() else None,
+        valid=_rows(folder, "valid_") if (folder / "valid_y.npy").exists() else None,
         options=options,
         n_classes=plan["n_classes"],
         seed=plan["seed"],
         epochs=plan["epochs"],
-        initial={name: torch.from_numpy(np.array(weight)) for name, weight in first.items()},
+        initial=initial[0],
         title="",
+        beside=plan["beside"] and from_header(plan["beside"]),
+        initial_beside=initial[1],
     )
     rank = int(os.environ["RANK"])
     # within an epoch the generators of the other devices would have to be kept too
@@ -54,7 +60,9 @@ def work(folder: Path) -> None:
 
 def _rows(folder: Path, prefix: str) -> Rows:
     """Open rows without reading them."""
-    return Rows(*(np.load(folder / f"{prefix}{name}.npy", mmap_mode="c") for name in ("x", "y")))
+    reference = folder / f"{prefix}x.safetensors"
+    x, y = (folder / f"{prefix}{name}.npy" for name in ("x", "y"))
+    return Rows(Cells.open(reference) if reference.exists() else np.load(x, mmap_mode="c"), np.load(y, mmap_mode="c"))
 
 
 def _end_with(parent: int) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-WHAT: dict[str, type] = {"mode": str, "order": str, "n_genes": int}
+WHAT: dict[str, type] = {"set": str, "mode": str, "order": str, "n_genes": int}
 MEASURES: dict[str, type] = {"log_loss": float, "accuracy": float, "macro_f1": float}
 TABLES = {
     "trainings": WHAT | {"repeat": int} | MEASURES,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 COLUMNS = (
     "epoch",
     "train_loss",
+    "train_accuracy",
+    "train_macro_f1",
     "valid_loss",
     "valid_accuracy",
     "valid_macro_f1",
@@ -37,9 +39,11 @@ def history(adata: AnnData, *, key: str = "cellclf") -> pd.DataFrame:
 
     Returns
     -------
-    One row per epoch with the columns `epoch` (from 1), `train_loss` (what was minimised), `valid_loss` (log loss in
-    nats), `valid_accuracy`, `valid_macro_f1`, `learning_rate`, `seconds` and `cells_per_second`. What is measured on
-    validation rows is NaN where there were none.
+    One row per epoch with the columns `epoch` (from 1), `train_loss` (what was minimised), `train_accuracy` and
+    `train_macro_f1` (of the batches as they came, with dropout), `valid_loss` (log loss in nats), `valid_accuracy`,
+    `valid_macro_f1`, `learning_rate`, `seconds` and `cells_per_second`. What is measured on validation rows is NaN where
+    there were none, and so are accuracy and macro-F1 without classes. `attrs["best_epoch"]` is the epoch whose weights
+    were kept.
 
     Raises
     ------
@@ -61,4 +65,5 @@ def history(adata: AnnData, *, key: str = "cellclf") -> pd.DataFrame:
     columns = {str(name): np.asarray(values, dtype=np.float64) for name, values in record["history"].items()}
     known = [name for name in COLUMNS if name in columns]
     table = pd.DataFrame({name: columns[name] for name in [*known, *sorted(columns.keys() - set(known))]})
+    table.attrs["best_epoch"] = int(record["best_epoch"])
     return table.astype({"epoch": int})

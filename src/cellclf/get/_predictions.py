@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+OPTIONAL = ("spread", "set_size", "pvalue")
+
+
 def predictions(adata: AnnData, *, key: str = "cellclf") -> pd.DataFrame:
     """Return what :func:`cellclf.tl.predict` wrote of each cell.
 
@@ -27,7 +30,8 @@ def predictions(adata: AnnData, *, key: str = "cellclf") -> pd.DataFrame:
     Returns
     -------
     One row per cell (index `cell`) with the columns `predicted` (category), `confidence`, the probability of that class,
-    and `unknown_score`, higher for cells unlike any training cell.
+    and `unknown_score`, higher for cells unlike any training cell. Where they were written also `spread`, the standard deviation
+    between members, and `set_size` and `pvalue`, the number of classes in the cell's set and how well it fits any.
 
     Raises
     ------
@@ -43,11 +47,10 @@ def predictions(adata: AnnData, *, key: str = "cellclf") -> pd.DataFrame:
     column = partial(_tables.column, adata.obs, where="adata.obs", verb="tl.predict")
     predicted = pd.Categorical(column(key))
     categories = _tables.names(predicted.categories, "class").rename(None)
-    return pd.DataFrame(
-        {
-            "predicted": pd.Categorical.from_codes(predicted.codes, categories=categories),
-            "confidence": np.asarray(column(f"{key}_confidence")),
-            "unknown_score": np.asarray(column(f"{key}_unknown_score")),
-        },
-        index=_tables.names(adata.obs_names, "cell"),
-    )
+    columns = {
+        "predicted": pd.Categorical.from_codes(predicted.codes, categories=categories),
+        "confidence": np.asarray(column(f"{key}_confidence")),
+        "unknown_score": np.asarray(column(f"{key}_unknown_score")),
+    }
+    columns |= {name: np.asarray(adata.obs[f"{key}_{name}"]) for name in OPTIONAL if f"{key}_{name}" in adata.obs}
+    return pd.DataFrame(columns, index=_tables.names(adata.obs_names, "cell"))

@@ -27,7 +27,7 @@ def summary(adata: AnnData, *, key: str = "cellclf_evaluation") -> pd.DataFrame:
     Returns
     -------
     One row each for the network, the linear network and the class prior (index `model`) with the columns `accuracy`,
-    `balanced_accuracy`, `macro_f1`, `log_loss` (nats) and `calibration_error`.
+    `balanced_accuracy`, `macro_f1`, `median_f1`, `log_loss` (nats), `brier` and `calibration_error`.
 
     Raises
     ------

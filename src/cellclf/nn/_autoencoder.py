@@ -20,7 +20,7 @@ from cellclf.nn._layers import (
     between,
     initialise,
 )
-from cellclf.nn._network import MemberLinear, Network, loss_of_members, mean_of_members
+from cellclf.nn._network import MemberLinear, Network, mean_of_members
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -167,6 +167,10 @@ class AutoencoderNetwork(Network):
         """Average the members' probabilities."""
         return mean_of_members(self._member_logits(self._latent(hidden)))
 
+    def by_member(self, x: Tensor) -> Tensor:
+        """Map cells to each member's logits, (n_cells, members, n_classes); no classes without a head."""
+        return self._member_logits(self._latent(self.first_linear(x)))
+
     def embed(self, x: Tensor) -> Tensor:
         """Return the latent layer, members side by side."""
         return self._latent(self.first_linear(x)).flatten(1)
@@ -193,7 +197,7 @@ class AutoencoderNetwork(Network):
         parts = []
         if self.head is not None:
             logits = self._member_logits(latent)
-            parts.append(loss_of_members(logits, y, weight=weight, label_smoothing=label_smoothing))
+            parts.append(self._loss_of_members(logits, y, weight=weight, label_smoothing=label_smoothing))
         if self.decoder is not None:
             error = self._decoded(latent) - (x if target is None else target)[:, None]
             parts.append(self.weight_of_reconstruction * error.square().mean())

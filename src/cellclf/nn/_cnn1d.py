@@ -21,7 +21,7 @@ from cellclf.nn._layers import (
     between,
     initialise,
 )
-from cellclf.nn._network import MemberLinear, Network, loss_of_members, mean_of_members
+from cellclf.nn._network import MemberLinear, Network, mean_of_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,13 +211,17 @@ class CNN1dNetwork(Network):
             hidden = activation(linear(hidden.unflatten(1, (self.members, -1))).flatten(1))
         return hidden
 
-    def member_logits(self, x: Tensor) -> Tensor:
+    def _member_logits(self, x: Tensor) -> Tensor:
         """Map cells to each member's logits, (n_cells, members, n_classes)."""
         return self.linears[-1](self._last_hidden(x).unflatten(1, (self.members, -1)))
 
+    def by_member(self, x: Tensor) -> Tensor:
+        """Map cells to each member's logits, (n_cells, members, n_classes), a few cells at a time."""
+        return self._in_pieces(self._member_logits, x)
+
     def forward(self, x: Tensor) -> Tensor:
         """Average the members' probabilities."""
-        return self._in_pieces(lambda part: mean_of_members(self.member_logits(part)), x)
+        return self._in_pieces(lambda part: mean_of_members(self._member_logits(part)), x)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the last dense layer, members side by side."""
@@ -225,7 +229,7 @@ class CNN1dNetwork(Network):
 
     def loss(self, x: Tensor, y: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
         """Average the members' cross-entropies."""
-        return loss_of_members(self.member_logits(x), y, weight=weight, label_smoothing=label_smoothing)
+        return self._loss_of_members(self._member_logits(x), y, weight=weight, label_smoothing=label_smoothing)
 
     def _in_pieces(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Apply a function to a few cells at a time where only values are asked for: each gene becomes many numbers."""

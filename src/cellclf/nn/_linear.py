@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from cellclf.nn._network import Network, loss_of_members, mean_of_members
+from cellclf.nn._network import Network, mean_of_members
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,11 +61,15 @@ class LinearNetwork(Network):
         """Average the members."""
         return mean_of_members(hidden.view(-1, *self.shape))
 
+    def by_member(self, x: Tensor) -> Tensor:
+        """Map cells to each member's logits, (n_cells, members, n_classes)."""
+        return self.first_linear(x).view(-1, *self.shape)
+
     def embed(self, x: Tensor) -> Tensor:
         """Return the logits: a linear network has no hidden layer."""
         return self.first_linear(x)
 
     def loss(self, x: Tensor, y: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
         """Average the members' cross-entropies."""
-        logits = self.first_linear(x).view(-1, *self.shape)
-        return loss_of_members(logits, y, weight=weight, label_smoothing=label_smoothing)
+        logits = self.by_member(x)
+        return self._loss_of_members(logits, y, weight=weight, label_smoothing=label_smoothing)

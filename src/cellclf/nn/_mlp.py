@@ -19,7 +19,7 @@ from cellclf.nn._layers import (
     between,
     initialise,
 )
-from cellclf.nn._network import MemberLinear, Network, loss_of_members, mean_of_members
+from cellclf.nn._network import MemberLinear, Network, mean_of_members
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +59,7 @@ class MLP:
     (512, 128)
     """
 
-    hidden: Sequence[int] = (256,)
+    hidden: Sequence[int] = (128,)
     activation: Activation = "relu"
     dropout: float | Sequence[float] = 0.6
     batch_norm: Norm | Sequence[Norm | None] | None = "before"
@@ -142,11 +142,15 @@ class MLPNetwork(Network):
         """Average the members' probabilities."""
         return mean_of_members(self.member_logits(hidden))
 
+    def by_member(self, x: Tensor) -> Tensor:
+        """Map cells to each member's logits, (n_cells, members, n_classes)."""
+        return self.member_logits(self.first_linear(x))
+
     def embed(self, x: Tensor) -> Tensor:
         """Return the last hidden layer, members side by side."""
         return self._last_hidden(self._split(self.first_linear(x))[0])
 
     def loss(self, x: Tensor, y: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
         """Average the members' cross-entropies."""
-        logits = self.member_logits(self.first_linear(x))
-        return loss_of_members(logits, y, weight=weight, label_smoothing=label_smoothing)
+        logits = self.by_member(x)
+        return self._loss_of_members(logits, y, weight=weight, label_smoothing=label_smoothing)

@@ -23,6 +23,9 @@ class Network(nn.Module, ABC):
       below), and `after_first`, everything behind it. Importances are then fast, and weights can be read.
     - `forward`, for a network that does not begin with a linear layer. `first_linear` stays `None`.
 
+    A `loss` of your own may leave in `batch_logits` what it computed for each cell; the history of the training then also
+    shows accuracy and macro-F1 on the training rows.
+
     See Also
     --------
     cellclf.nn.register : make a description known, so that models can be saved and loaded.
@@ -37,6 +40,7 @@ class Network(nn.Module, ABC):
     first_linear: nn.Linear | None
     n_normalised: int = 0  # first rows of `first_linear` that enter a batch normalisation: their length means nothing
     reconstructs: bool = False  # whether `loss` also takes `target`, the inputs before any of them was dropped
+    batch_logits: Tensor | None = None  # logits of the rows of the last `loss` (n_cells, n_classes), for the history
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +64,22 @@ class Network(nn.Module, ABC):
 
     def loss(self, x: Tensor, y: Tensor, *, weight: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
         """Return the cross-entropy of cells `x` with classes `y`, weighted by class."""
-        return functional.cross_entropy(self(x), y, weight=weight, label_smoothing=label_smoothing)
+        logits = self(x)
+        self.batch_logits = logits.detach()
+        return functional.cross_entropy(logits, y, weight=weight, label_smoothing=label_smoothing)
+
+    def by_member(self, x: Tensor) -> Tensor:
+        """Map cells to each member's logits, (n_cells, n_members, n_classes); a network of one piece is its only member."""
+        return self(x)[:, None]
+
+    def _loss_of_members(self, logits: Tensor, y: Tensor, *, weight: Tensor | None, label_smoothing: float) -> Tensor:
+        """Average the members' own losses, from logits (n_cells, n_members, n_classes): each learns as if it were alone."""
+        n_cells, n_members, n_classes = logits.shape
+        self.batch_logits = mean_of_members(logits.detach())
+        flat = logits.reshape(n_cells * n_members, n_classes)
+        return functional.cross_entropy(
+            flat, y.repeat_interleave(n_members), weight=weight, label_smoothing=label_smoothing
+        )
 
     def row_losses(self, x: Tensor) -> Tensor:
         """Return the loss of each cell (n_cells) by which a network without classes is judged."""
@@ -73,15 +92,6 @@ def mean_of_members(logits: Tensor) -> Tensor:
     if logits.shape[1] == 1:
         return logits[:, 0]
     return torch.logsumexp(torch.log_softmax(logits, dim=-1), dim=1) - torch.log(torch.tensor(float(logits.shape[1])))
-
-
-def loss_of_members(logits: Tensor, y: Tensor, *, weight: Tensor | None, label_smoothing: float) -> Tensor:
-    """Average the members' own losses: each learns as if it were alone."""
-    n_cells, n_members, n_classes = logits.shape
-    flat = logits.reshape(n_cells * n_members, n_classes)
-    return functional.cross_entropy(
-        flat, y.repeat_interleave(n_members), weight=weight, label_smoothing=label_smoothing
-    )
 
 
 class MemberLinear(nn.Module):

@@ -7,6 +7,8 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import torch
+
 from cellclf.nn._autoencoder import Autoencoder
 from cellclf.nn._cnn1d import CNN1d
 from cellclf.nn._linear import Linear
@@ -103,7 +105,24 @@ def build(description: Description, n_genes: int, n_classes: int, members: int =
     if first is not None and first.in_features != n_genes:
         msg = f"The first_linear of {name} takes {first.in_features} inputs; there are {n_genes} genes. Use n_genes."
         raise ValueError(msg)
+    _try(network, name, n_genes, n_classes if getattr(description, "needs_label", True) else 0)
     return network
+
+
+@torch.no_grad()
+def _try(network: Network, name: str, n_genes: int, n_classes: int) -> None:
+    """Run two rows through a network, whose input and output must fit the genes and classes."""
+    advice = "Let `build` make it for n_genes and n_classes."
+    try:
+        logits = network.eval()(torch.zeros(2, n_genes))
+    except RuntimeError as error:
+        msg = f"The network of {name} cannot read rows of {n_genes} genes ({str(error).splitlines()[0]}). {advice}"
+        raise ValueError(msg) from error
+    network.train()
+    if logits.shape != (2, n_classes):
+        found = tuple(logits.shape)
+        msg = f"The network of {name} gives values of shape {found} for 2 rows and {n_classes} classes. {advice}"
+        raise ValueError(msg)
 
 
 def to_header(description: Description) -> dict[str, Any]:

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from cellclf.tl import Ablation
 
 LABELS = {"log_loss": "Log loss (nats)", "accuracy": "Accuracy", "macro_f1": "Macro-F1"}
-COLOURS = {"ranked": (BLUE, "first of the ranking"), "random": (ORANGE, "random genes")}
+COLOURS = {
+    "ranked": (BLUE, "first of the ranking"),
+    "given": (BLUE, "the set"),
+    "random": (ORANGE, "random genes"),
+}
+LIFT = 0.1  # of the random genes below the set, in rows
+STYLE: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.5, "elinewidth": 1, "capsize": 2}
 WORDS = {"remove": "Genes removed", "keep": "Genes kept"}
 
 
@@ -35,7 +41,8 @@ def ablation(
     """Draw what networks reach that are trained without some genes, or with some only.
 
     One panel for the genes removed and one for the genes kept; each point is the mean over the repeats, with their
-    standard deviation. The horizontal line is a training on all genes.
+    standard deviation. Along a ranking, the number of genes is drawn against the measure; sets of your own stand below one
+    another, beside random sets of the same size. The dashed line is a training on all genes.
 
     Parameters
     ----------
@@ -79,15 +86,42 @@ def ablation(
         fetch=lambda name: get.ablation(adata, key=name),
     )
     modes = [mode for mode in WORDS if (table["mode"] == mode).any()]
-    axes = panels(ax, len(modes), width=4.7 * len(modes), height=3.6)
+    in_sets = (table["set"] != "").any()
+    height = max(2.4, 1.3 + 0.45 * table["set"].nunique()) if in_sets else 3.6
+    axes = panels(ax, len(modes), width=4.7 * len(modes), height=height)
+    every = table[table["mode"] == "all"].iloc[0]
+    line: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": "--", "label": f"all {every['n_genes']} genes"}
     for panel, mode in zip(axes, modes, strict=True):
-        _draw(panel, table[table["mode"] == mode], measure)
-        every = table[table["mode"] == "all"].iloc[0]
-        panel.axhline(every[measure], color=GREY, linewidth=1, linestyle="--", label=f"all {every['n_genes']} genes")
-        panel.set(xlabel=WORDS[mode], ylabel=LABELS[measure])
+        part = table[table["mode"] == mode]
+        if in_sets:
+            _draw_sets(panel, part, measure)
+            panel.axvline(every[measure], **line)
+            panel.set_xlabel(f"{LABELS[measure]}\n{WORDS[mode].lower()}")
+        else:
+            _draw(panel, part, measure)
+            panel.axhline(every[measure], **line)
+            panel.set(xlabel=WORDS[mode], ylabel=LABELS[measure])
         panel.spines[["top", "right"]].set_visible(False)
     legend_above(axes[0])
     return axes
+
+
+def _draw_sets(ax: Axes, table: pd.DataFrame, measure: str) -> None:
+    """Draw one row per set of genes, the first on top."""
+    sets = table.drop_duplicates("set")
+    for order, (colour, label) in COLOURS.items():
+        part = table[table["order"] == order]
+        if not part.empty:
+            shift = LIFT if order == "random" else -LIFT
+            place = [list(sets["set"]).index(name) + shift for name in part["set"]]
+            ax.errorbar(
+                part[measure], place, xerr=_error(part, measure), color=colour, label=label, **STYLE | {"linewidth": 0}
+            )
+    names = [f"{name} ({size})" for name, size in zip(sets["set"], sets["n_genes"], strict=True)]
+    ax.set_yticks(np.arange(len(sets)), names)
+    ax.set_ylim(len(sets) - 0.5, -0.5)
+    ax.grid(axis="y", color="#ebebeb", linewidth=0.8)
+    ax.set_axisbelow(True)
 
 
 def _draw(ax: Axes, table: pd.DataFrame, measure: str) -> None:
@@ -96,10 +130,14 @@ def _draw(ax: Axes, table: pd.DataFrame, measure: str) -> None:
         part = table[table["order"] == order]
         if part.empty:
             continue
-        error = part[f"{measure}_sd"] if part[f"{measure}_sd"].notna().all() else None
-        style: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.5, "elinewidth": 1, "capsize": 2}
-        ax.errorbar(part["n_genes"], part[measure], yerr=error, color=colour, label=label, **style)
+        error = _error(part, measure)
+        ax.errorbar(part["n_genes"], part[measure], yerr=error, color=colour, label=label, **STYLE)
     ax.set_xscale("log")
     ax.set_xticks(np.unique(table["n_genes"]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _error(table: pd.DataFrame, measure: str) -> pd.Series | None:
+    """Return the standard deviation over the repeats, where there were several."""
+    return table[f"{measure}_sd"] if table[f"{measure}_sd"].notna().all() else None

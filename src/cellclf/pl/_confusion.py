@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from anndata import AnnData
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 
 from cellclf import get
 from cellclf.get._confusion import check_normalize, shares
@@ -26,12 +28,14 @@ def confusion(
     *,
     key: str | None = None,
     normalize: Literal["true"] | None = "true",
+    rows: Literal["truth", "predicted"] = "truth",
+    order: Literal["given", "clustered"] = "given",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw which classes are taken for which.
 
-    True classes are in rows, with their number of cells, predicted classes in columns. Up to 15 classes, each field shows
-    its number of cells.
+    True classes are in rows, with their number of cells, predicted classes in columns, unless asked for the other way
+    round. Up to 15 classes, each field shows its number of cells.
 
     Parameters
     ----------
@@ -41,6 +45,11 @@ def confusion(
         Where the evaluation lies in `adata.uns`; `None`: ``"cellclf_evaluation"``. Not with an evaluation.
     normalize
         Colour by the share of the cells of the true class (``"true"``), or by the number of cells (`None`).
+    rows
+        What stands in rows: the true classes, or those that were predicted.
+    order
+        ``"given"``, the classes as the classifier has them, or ``"clustered"``: classes that are taken for each other stand side
+        by side, by average linkage of the shares that they have in each other.
     ax
         Axes to draw on; `None` for a new figure.
 
@@ -55,7 +64,7 @@ def confusion(
     TypeError
         `adata` is neither.
     ValueError
-        `normalize` is neither `None` nor ``"true"``, or `key` is given with an evaluation.
+        `normalize`, `rows` or `order` is none of the values above, or `key` is given with an evaluation.
 
     Examples
     --------
@@ -64,27 +73,46 @@ def confusion(
     >>> cc.pl.confusion(evaluation)  # doctest: +SKIP
     """
     check_normalize(normalize)
+    _display.check_choice("rows", rows, ("truth", "predicted"))
+    _display.check_choice("order", order, ("given", "clustered"))
     counts = _counts(adata, key)
+    counts = counts if order == "given" else _clustered(counts)
     n = len(counts)
     size = _display.text_size(n)
-    columns = _display.wrapped(counts.columns)
-    rows = [
-        f"{name} ({cells:,})" for name, cells in zip(_display.wrapped(counts.index), counts.sum(axis=1), strict=True)
-    ]
-    side = n * max(0.42 if n <= WITH_COUNTS else 0.2, 1.4 * size / _display.POINTS * _display.lines(rows))
+    names = _display.wrapped(counts.columns)
+    sized = [f"{name} ({cells:,})" for name, cells in zip(names, counts.sum(axis=1), strict=True)]
+    down, across = (sized, names) if rows == "truth" else (names, sized)
+    side = n * max(
+        0.42 if n <= WITH_COUNTS else 0.2,
+        1.4 * size / _display.POINTS * max(_display.lines(down), _display.lines(across)),
+    )
     side = max(side, 2.2)
-    width, height = side + _display.inches(rows, size) + 1.7, side + _display.inches(columns, size) + 0.9
+    width, height = side + _display.inches(down, size) + 1.7, side + _display.inches(across, size) + 0.9
     ax = _display.own_axes(ax, width=width, height=height)
     values, label = (counts, "Number of cells") if normalize is None else (shares(counts), "Share of the true class")
     top = 1.0 if normalize == "true" else max(counts.to_numpy().max(), 1)
+    values, shown = (values, counts) if rows == "truth" else (values.T, counts.T)
     mesh = _display.heat_map(ax, values.to_numpy(dtype=np.float64), label=label, cmap="Blues", vmin=0, vmax=top)
     ax.set_aspect("equal")
-    _display.name_columns(ax, columns)
-    _display.name_rows(ax, rows, size)
-    ax.set(xlabel="Predicted class", ylabel="True class (number of cells)")
+    _display.name_columns(ax, across)
+    _display.name_rows(ax, down, size)
+    titles = ("Predicted class", "True class (number of cells)")
+    ax.set(xlabel=titles[rows == "predicted"], ylabel=titles[rows == "truth"])
     if n <= WITH_COUNTS:
-        _write_counts(ax, mesh, counts.to_numpy())
+        _write_counts(ax, mesh, shown.to_numpy())
     return ax
+
+
+def _clustered(counts: pd.DataFrame) -> pd.DataFrame:
+    """Put classes that are taken for each other side by side."""
+    if len(counts) < 3:
+        return counts
+    mixed = shares(counts).fillna(0).to_numpy()
+    distance = 1 - (mixed + mixed.T) / 2
+    np.fill_diagonal(distance, 0)
+    pairs = squareform(distance, checks=False)
+    order = leaves_list(linkage(pairs, method="average", optimal_ordering=True))
+    return counts.iloc[order, order]
 
 
 def _counts(adata: AnnData | Evaluation, key: str | None) -> pd.DataFrame:

@@ -23,6 +23,13 @@ MANY = 20  # more classes than this get smaller, upright names
 POINTS = 72  # per inch
 
 
+def check_choice(argument: str, value: object, known: Sequence[str]) -> None:
+    """Refuse a value that an argument does not know."""
+    if value not in known:
+        msg = f"{argument}={value!r} is unknown. Choose {' or '.join(map(repr, known))}."
+        raise ValueError(msg)
+
+
 def own_axes(ax: Axes | None, *, width: float, height: float) -> Axes:
     """Return the axes given, or those of a new figure of so many inches that keeps all text inside."""
     return ax if ax is not None else plt.subplots(figsize=(width, height), layout="compressed")[1]

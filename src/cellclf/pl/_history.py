@@ -27,7 +27,8 @@ def history(
     """Draw how loss and accuracy went, epoch by epoch.
 
     Left: what the training minimised, and the log loss on the validation rows; right: accuracy and macro-F1 on the
-    validation rows. A dashed line marks the epoch with the lowest validation loss, whose weights were kept.
+    validation rows, and dotted those of the training batches, which dropout makes harder. A dashed line marks the epoch
+    whose weights were kept: the last one that the validation rows do not show to be worse than the best.
 
     Parameters
     ----------
@@ -67,14 +68,13 @@ def history(
     judged = table["valid_loss"].notna().any()
     _curves(axes[0], table, {"train_loss": ("training objective", GREY), "valid_loss": ("validation log loss", BLUE)})
     _curves(axes[1], table, {"valid_accuracy": ("accuracy", BLUE), "valid_macro_f1": ("macro-F1", ORANGE)})
+    _curves(axes[1], table, {"train_accuracy": ("_", BLUE), "train_macro_f1": ("_", ORANGE)}, style=":")
     axes[0].set_ylabel("Loss (nats)")
-    axes[1].set_ylabel("On the validation rows")
-    best = int(table["epoch"].iloc[np.nanargmin(table["valid_loss"])]) if judged else None
+    axes[1].set_ylabel("Validation rows (dotted: training)")
     for panel in axes:
-        _finish(panel, best)
+        _finish(panel, table.attrs["best_epoch"] if judged else None)
     if not judged:
         axes[1].text(0.5, 0.5, "no validation rows", transform=axes[1].transAxes, ha="center", va="center", color=GREY)
-        axes[1].set_yticks([])
     return axes
 
 
@@ -91,13 +91,20 @@ def _table(adata: AnnData | Classifier, key: str | None) -> pd.DataFrame:
     return adata.history
 
 
-def _curves(ax: Axes, table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> None:
-    """Draw columns against the epoch."""
-    marker = "o" if len(table) <= 40 else ""
+def _curves(ax: Axes, table: pd.DataFrame, columns: dict[str, tuple[str, str]], *, style: str = "-") -> None:
+    """Draw columns against the epoch, those that were measured."""
+    marker = "o" if len(table) <= 40 and style == "-" else ""
     for column, (label, colour) in columns.items():
-        if table[column].notna().any():
+        if column in table and table[column].notna().any():
             ax.plot(
-                table["epoch"], table[column], color=colour, label=label, linewidth=1.5, marker=marker, markersize=3
+                table["epoch"],
+                table[column],
+                style,
+                color=colour,
+                label=label,
+                linewidth=1.5,
+                marker=marker,
+                markersize=3,
             )
 
 

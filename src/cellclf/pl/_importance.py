@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 DEFAULTS = {"permutation": "loss", "weights": "sum"}  # of records that do not say
+SHUFFLED = "when shuffled"
 LABELS = {
-    "loss": "Rise of the log loss when shuffled (nats)",
-    "accuracy": "Fall of the accuracy when shuffled",
-    "macro_f1": "Fall of the macro-F1 when shuffled",
+    "loss": f"Rise of the log loss {SHUFFLED} (nats)",
+    "accuracy": f"Fall of the accuracy {SHUFFLED}",
+    "macro_f1": f"Fall of the macro-F1 {SHUFFLED}",
     "sum": "Sum of absolute weights in the first layer",
     "l2": "Length of the weights in the first layer",
     "path": "Sum of absolute weights along all paths",
@@ -82,6 +83,8 @@ def importance(
     """
     table = get.importance(adata, key=key, n_genes=n_genes, by_class=by_class)
     known = facts(adata, key)
+    if known["method"] == "ablation":  # genes in no group have no importance
+        table = table[table["importance"].notna() | by_class]
     what = known.get("measure", known.get("norm", DEFAULTS.get(known["method"], known["method"])))
     if by_class:
         signed = what in BY_CLASS
@@ -98,9 +101,10 @@ def importance(
     _draw_points(ax, table)
     ax.grid(axis="y", color="#ebebeb", linewidth=0.8)
     ax.set_axisbelow(True)
-    of = "repeats" if known["method"] == "permutation" else "cells"
+    of = "repeats" if known["method"] in {"permutation", "ablation"} else "cells"
     error = table["importance_se"].notna().any()
-    ax.set_xlabel(LABELS[what] + (f"\nmean ± standard error of the {of}" if error else ""))
+    label = LABELS[what].replace(SHUFFLED, "without its group") if known["method"] == "ablation" else LABELS[what]
+    ax.set_xlabel(label + (f"\nmean ± standard error of the {of}" if error else ""))
     return ax
 
 

@@ -25,14 +25,15 @@ GREEDY = ("mrmr", "jmi")
 def for_all_classes(
     adata: AnnData, by: str, order: NDArray[np.int64], *, n_genes: int, n_given: int
 ) -> NDArray[np.int64]:
-    """Take `n_genes` of some genes for the classes in turns; the first `n_given` in any case."""
+    """Take `n_genes` of some genes for all classes together; the first `n_given` in any case."""
     by_class, corrected = scores_by_class(adata, by), scores(adata, f"{prefix(by)}mi_corrected")
     own = corrected_by_class({"mi_by_class": by_class, "mi": scores(adata, by), "mi_corrected": corrected})
     values = np.full(own.shape, np.nan)
     values[order] = own[order]
     call = _call(adata, by)
-    x, rows, given = _slots.matrix(adata, layer=call.get("layer")), _rows(adata, call), order[:n_given]
-    return _named(adata, lambda: stats.covering(x, rows, values, n_genes=n_genes, given=given))
+    x, (codes, strata) = _slots.matrix(adata, layer=call.get("layer")), _classes(adata, call)
+    options: dict[str, Any] = {"n_genes": n_genes, "given": order[:n_given], "strata": strata}
+    return _named(adata, lambda: stats.covering(x, codes, values, **options))
 
 
 def thinned(
@@ -60,12 +61,17 @@ def _greedy(
     adata: AnnData, x: Any, call: Mapping[str, Any], order: NDArray[np.int64], *, criterion: str, **options: int
 ) -> NDArray[np.int64]:
     """Choose genes one after another, each for what it adds about the label of the scores."""
+    codes, strata = _classes(adata, call)
+    criterion = cast("Literal['mrmr', 'jmi']", criterion)
+    return stats.forward_selection(x, codes, order, criterion=criterion, strata=strata, **options)
+
+
+def _classes(adata: AnnData, call: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Return class and batch of each cell from which the scores come."""
     found = _slots.labels(adata, call.get("label"))
     found = _slots.restrict(found, _rows(adata, call), what="training cells")
     batch = call.get("batch")
-    strata = None if batch is None else batch_codes(adata, batch, found.codes >= 0)
-    criterion = cast("Literal['mrmr', 'jmi']", criterion)
-    return stats.forward_selection(x, found.codes, order, criterion=criterion, strata=strata, **options)
+    return found.codes, None if batch is None else batch_codes(adata, batch, found.codes >= 0)
 
 
 def _call(adata: AnnData, by: str) -> dict[str, Any]:

@@ -36,10 +36,11 @@ def select_genes(
 ) -> AnnData | None:
     r"""Select the genes that score best.
 
-    By default the classes take turns: each time the gene is taken that tells most about the class whose turn it is and
-    repeats least what was taken before. Otherwise genes are taken in the order of a column of `adata.var`; equal scores
-    keep the order of the genes, missing scores are never taken. Where fewer genes are left than `n_genes`, all of them are
-    taken. First come the genes of `force`, then those that a `quota` keeps for each class, then all others.
+    By default the genes are chosen for all classes together: each time the gene is taken that tells much about the classes
+    and explains most of what the genes taken before leave unexplained. Otherwise genes are taken in the order of a column
+    of `adata.var`; equal scores keep the order of the genes, missing scores are never taken. Where fewer genes are left
+    than `n_genes`, all of them are taken. First come the genes of `force`, then those that a `quota` keeps for each class,
+    then all others.
 
     Parameters
     ----------
@@ -53,12 +54,14 @@ def select_genes(
     ascending
         Take the smallest values first, as is right for ranks and p-values.
     balance
-        Let the classes take turns, so that rare and difficult ones are not forgotten: the turn of class :math:`c` goes to
-        the gene with the largest :math:`I(g; c)\,(1 - \max_t |r_{gt}|)`, where :math:`I` is `mi_by_class`, corrected for
-        chance as `mi_corrected` is, and :math:`r` the Pearson correlation with the genes :math:`t` taken before, over at
-        most 2048 evenly spaced cells, after log(1 + x per 10 000) if these are counts. `None`: so it is if `by` is the
-        ``"mi"`` of :func:`cellclf.pp.gene_scores`, and neither `ascending` nor `redundancy` is given. `False`: the order of
-        the column.
+        Choose for all classes together, so that rare and difficult ones are not forgotten: the next gene has the largest
+        :math:`\bar I(g) \sum_c \langle g, e_c \rangle^2`. Here :math:`\bar I` is the mean over the classes of `mi_by_class`,
+        corrected for chance as `mi_corrected` is and divided by that of the best gene for the class; :math:`e_c` is what a
+        ridge regression on the genes taken before leaves unexplained of class :math:`c`, and the bracket the covariance of
+        the gene with it, classes and genes standardised (and centred within batches, if the scores were made so) over at
+        most 2048 cells, after log(1 + x per 10 000) if these are counts. It needs the label from which the scores come.
+        `None`: so it is if `by` is the ``"mi"`` of :func:`cellclf.pp.gene_scores`, and neither `ascending` nor `redundancy`
+        is given. `False`: the order of the column.
     redundancy
         How to leave out genes that repeat others. A number between 0 and 1: the largest absolute Pearson correlation that
         a selected gene may have with a better one, taken over at most 8192 evenly spaced cells, after log(1 + x) if these
@@ -188,11 +191,9 @@ def _kept(adata: AnnData, by: str, order: NDArray[np.int64], quota: int) -> NDAr
 
 
 def _check_balance(by: str, balance: bool | None, redundancy: float | str | None, *, ascending: bool) -> None:
-    """Refuse turns of the classes together with another order."""
+    """Refuse the choice for all classes together with another order."""
     if balance is not None and not isinstance(balance, bool | np.bool_):
-        msg = (
-            f"balance={balance!r} is neither True, False nor None. Leave it out, or say whether the classes take turns."
-        )
+        msg = f"balance={balance!r} is neither True, False nor None. Leave it out, or say whether to choose for all classes."
         raise ValueError(msg)
     if balance and redundancy is not None:
         msg = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,6 +84,31 @@ def macro_f1(table: NDArray[np.integer[Any]]) -> float:
     """Mean F1 over the classes that occur in truth or prediction; NaN for an empty table."""
     present = table.sum(axis=1) + table.sum(axis=0) > 0
     return float(classification_report(table)["f1"][present].mean()) if present.any() else float("nan")
+
+
+def median_f1(table: NDArray[Any]) -> float:
+    """Median F1 over the classes that occur in truth or prediction; NaN for an empty table."""
+    present = table.sum(axis=1) + table.sum(axis=0) > 0
+    return float(np.median(classification_report(table)["f1"][present])) if present.any() else float("nan")
+
+
+def average_precision(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
+    """Mean precision over the positive rows, each at the threshold of its own score; NaN where none or all are positive."""
+    if not positive.any() or positive.all():
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    found = np.cumsum(positive[order])[last_of_ties]
+    return float((np.diff(found, prepend=0) * found / (last_of_ties + 1)).sum() / found[-1])
+
+
+def auroc(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
+    """Probability that a positive row has the higher score, ties counted half; NaN where none or all are positive."""
+    n = int(positive.sum())
+    if n in (0, len(positive)):
+        return float("nan")
+    above = rankdata(scores)[positive].sum() - n * (n + 1) / 2
+    return float(above / (n * (len(positive) - n)))
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:

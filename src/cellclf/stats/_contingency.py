@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import pairwise
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellclf.stats import _kernels, _threads
-from cellclf.stats._blocks import Block, blocks, check_shape
+from cellclf.stats._blocks import blocks, check_shape
 from cellclf.stats._distributed import over
-from cellclf.stats._findings import Findings
-from cellclf.stats._pieces import is_at_hand
+from cellclf.stats._tally import table_type, tally
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cellclf.stats._bins import Bins
+    from cellclf.stats._findings import Findings
 
 MAX_CELLS = 2**28  # of the table: one GiB
-LINE = np.int16  # a piece of up to 32767 rows of one class is counted in this type
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,37 +142,12 @@ def with_zeros(counts: NDArray[Any], class_sizes: NDArray[np.int64], bins: Bins)
 def _tally(
     x: Any, codes: NDArray[np.int32], bins: Bins, n_classes: int, device: str | None
 ) -> tuple[NDArray[Any], Findings]:
-    """Count the stored values of all blocks."""
-    if device is not None:
-        from cellclf.stats import _device
+    """Count the stored values, here or on a device."""
+    if device is None:
+        return tally(x, codes, bins, n_classes)
+    from cellclf.stats import _device
 
-        return _device.tally(blocks(x), codes, bins, n_classes, device)
-    counts = np.zeros((n_classes, bins.edges.size), table_type(codes.size))
-    planes = np.zeros_like(counts) if bins.kind == "geometric" and not is_at_hand(x) else None
-    findings = Findings()
-    for block in blocks(x):
-        in_planes = block.by_rows and block.n_columns == bins.n_genes
-        if planes is not None and in_planes:
-            findings |= count_block(block, codes[block.rows], bins, planes, in_planes=True)
-        else:
-            findings |= count_block(block, codes[block.rows], bins, counts)
-    if planes is not None:
-        lines = zip(planes, counts, strict=True)
-        _threads.run([partial(_kernels.add_planes, line, bins.n_genes, out) for line, out in lines])
-    return counts, findings
-
-
-def count_block(
-    block: Block, codes: NDArray[np.int32], bins: Bins, counts: NDArray[Any], *, in_planes: bool = False
-) -> Findings:
-    """Add a block's stored values to a table of all genes, which may lie bin after bin (`in_planes`)."""
-    genes = block.columns
-    columns, out = bins.columns(genes), counts[:, bins.offsets[genes.start] : bins.offsets[genes.stop]]
-    found = _count(block, codes, columns, out, 1, in_planes)
-    if found.disorder and block.has_duplicates():
-        _count(block, codes, columns, out, -1, in_planes)
-        found = _count(block.canonical(), codes, columns, out, 1, in_planes)
-    return found.shifted(genes.start)
+    return _device.tally(blocks(x), codes, bins, n_classes, device)
 
 
 def _added(
@@ -211,69 +183,3 @@ def checked_codes(x: Any, codes: NDArray[Any], n_classes: int) -> NDArray[np.int
         msg = f"codes reach from {codes.min()} to {codes.max()}, but must lie between -1 and {n_classes - 1}."
         raise ValueError(msg)
     return codes.astype(np.int32)
-
-
-def table_type(n_rows: int) -> type[np.signedinteger[Any]]:
-    """Return the type that can hold any count of so many rows."""
-    return np.int32 if n_rows <= np.iinfo(np.int32).max else np.int64
-
-
-def _count(
-    block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int, in_planes: bool
-) -> Findings:
-    """Add a block's stored values to the table (or, with step -1, take them away again)."""
-    if block.by_rows:
-        return _count_by_rows(block, codes, bins, out, step, in_planes)
-    return _count_by_columns(block, codes, bins, out, step)
-
-
-def _count_by_columns(block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int) -> Findings:
-    """Count gene after gene: each thread has its own genes."""
-    search = (codes, step, *bins.search(block.data.dtype), bins.offsets, out)
-    tasks = [lambda r=r: _kernels.count_columns(*block.arrays, *r, *search) for r in _threads.parts(block.line_sizes)]
-    return Findings.of(_threads.run(tasks))
-
-
-def _count_by_rows(
-    block: Block, codes: NDArray[np.int32], bins: Bins, out: NDArray[Any], step: int, in_planes: bool
-) -> Findings:
-    """Count class after class, so that one class's line of the table stays in the cache.
-
-    The rows, ordered by class, are cut into pieces of about equal size, each counted into a line of its own, narrow
-    enough to halve the cache it takes; one thread at a time adds its line to the table, and integers add in any order.
-    Lines of bins that all genes share lie bin after bin. If the table does too (`in_planes`), many blocks are to come,
-    each too small to be worth lines of its own: one thread counts each class straight into the table.
-    """
-    search = (step, *bins.search(block.data.dtype), bins.offsets, bins.largest(block.data.dtype))
-    narrow = np.int16 if codes.max(initial=0) <= np.iinfo(np.int16).max else np.int32  # sorts in linear time
-    order = np.argsort(codes.astype(narrow), kind="stable")
-    order = order[np.searchsorted(codes[order], 0) :]
-    adding = Lock()
-
-    def count(code: int, rows: NDArray[np.int64]) -> Any:
-        if in_planes:
-            return _kernels.count_rows(*block.arrays, rows, *search, out[code])
-        line = np.zeros(out.shape[1], LINE)
-        finding = _kernels.count_rows(*block.arrays, rows, *search, line)
-        with adding:
-            if bins.kind == "geometric":
-                _kernels.add_planes(line, bins.n_genes, out[code])
-            else:
-                out[code] += line
-        return finding
-
-    pieces = _pieces(order, codes[order], block.line_sizes[order], whole_classes=in_planes)
-    return Findings.of(_threads.run([partial(count, *piece) for piece in pieces]))
-
-
-def _pieces(
-    order: NDArray[np.int64], codes: NDArray[np.int32], costs: NDArray[np.int64], *, whole_classes: bool
-) -> list[tuple[int, NDArray[np.int64]]]:
-    """Cut rows ordered by class into pieces of one class each: all of it, or as much as a narrow line can count."""
-    starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), order.size]
-    inner = set(starts)
-    if not whole_classes:
-        inner |= {first for first, _ in _threads.parts(costs)}
-        for start, stop in pairwise(starts):
-            inner |= set(range(start, stop, np.iinfo(LINE).max))
-    return [(int(codes[a]), order[a:b]) for a, b in pairwise(sorted(inner))]

@@ -45,10 +45,13 @@ def dense_blocks(x: Matrix, rows: np.ndarray, columns: np.ndarray) -> Iterator[D
         every_total = row_sums(x)
         x, wanted = _stored_columns(x, wanted).tocsr(), np.arange(present.sum())
     for start, picked, block in _bands(x, rows):
-        values = np.full((len(picked), len(columns)), np.nan, dtype=np.float32)
         taken = block[:, wanted]
+        taken = taken.toarray() if isinstance(taken, CSBase) else taken
         with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, which callers refuse by name
-            values[:, present] = taken.toarray() if isinstance(taken, CSBase) else taken
+            values = taken.astype(np.float32, order="C")
+        if not present.all():
+            given, values = values, np.full((len(picked), len(columns)), np.nan, dtype=np.float32)
+            values[:, present] = given
         totals = block @ np.ones(block.shape[1]) if every_total is None else every_total[start + picked]
         yield DenseBlock(start + picked, values, totals)
 

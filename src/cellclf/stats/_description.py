@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cellclf.stats._bins import SMALLEST, Bins
+from cellclf.stats._bin_edges import SMALLEST
+from cellclf.stats._bins import Bins
 from cellclf.stats._blocks import blocks
-from cellclf.stats._contingency import ContingencyTable, checked_codes, count_block, table_type, with_zeros
+from cellclf.stats._contingency import ContingencyTable, checked_codes, with_zeros
 from cellclf.stats._extremes import Extremes
 from cellclf.stats._findings import Findings
 from cellclf.stats._moments import RunningMoments
+from cellclf.stats._tally import count_block, table_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -25,7 +25,7 @@ def tally(
     blocks: Iterable[Block], codes: NDArray[np.int32], bins: Bins, n_classes: int, device: str
 ) -> tuple[NDArray[Any], Findings]:
     """Count the stored values of all blocks; the same integers as the compiled loops count."""
-    place = _checked(device)
+    place = checked(device)
     counts = torch.zeros(n_classes * bins.edges.size, dtype=torch.int64, device=place)
     findings = Findings()
     for block in blocks:
@@ -37,12 +37,12 @@ def tally(
     return table.astype(np.int32) if codes.size <= np.iinfo(np.int32).max else table, findings
 
 
-def _checked(device: str) -> torch.device:
-    """Refuse a device that torch does not know or this machine does not have."""
+def checked(device: str) -> torch.device:
+    """Refuse a device that torch does not know, that this machine does not have or that has no float64."""
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, dtype=torch.float64, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
-        msg = f"device={device!r} cannot be used here ({error}). Give None to count on the processor."
+        msg = f"device={device!r} cannot be used here ({error}). Give None to compute on the processor."
         raise ValueError(msg) from error
     return torch.device(device)
 
@@ -57,7 +57,7 @@ class _Counter:
         self.lookup = torch.from_numpy(lookup.astype(np.int64)).to(device)
         self.cuts = torch.from_numpy(cuts).to(device)
         self.offsets = torch.from_numpy(bins.offsets[block.columns.start : block.columns.stop + 1].copy()).to(device)
-        self.codes = torch.from_numpy(codes.astype(np.int64)).to(device)
+        self.codes = torch.from_numpy(codes.copy()).to(device).long()
         self.indptr = torch.from_numpy(block.indptr.copy()).to(device)
         self.indices = torch.from_numpy(block.indices.astype(np.int64)).to(device) if block.shared else None
 
@@ -85,7 +85,7 @@ class _Counter:
         if self.indices is not None:
             minor = self.indices[numbers - self.indptr[lines]]
         else:
-            minor = torch.from_numpy(block.indices[first:stop].astype(np.int64)).to(device)
+            minor = torch.from_numpy(block.indices[first:stop].copy()).to(device).long()
         rows, genes = (lines, minor) if block.by_rows else (minor, lines)
         return values, genes, self.codes[rows]
 

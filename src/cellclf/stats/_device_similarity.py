@@ -8,28 +8,36 @@ import numpy as np
 import torch
 
 from cellclf.stats import _similarity_measures as on_processor
-from cellclf.stats._gene_values import bin_codes, distributions, expressed
+from cellclf.stats._device import checked
+from cellclf.stats._gene_forms import bin_codes, distributions, expressed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cellclf.stats._bins import Bins
-    from cellclf.stats._gene_values import Codes, Distributions, GeneValues
+    from cellclf.stats._gene_forms import Codes, Distributions
+    from cellclf.stats._gene_values import GeneValues
 
 TILE = 256
 AT_ONCE = 2**26  # (pair, cell) at a time: a quarter of a GiB in float32
+INDICATOR_BYTES = 4  # of a cell in a bin
 
 
 def device_measure(
     values: GeneValues, metric: str, genes: NDArray[np.int64], bins: Bins | None, *, device: str
 ) -> on_processor.Measure:
     """Choose how to compare on a device; whatever the share of zeros, genes are laid out."""
-    place = torch.device(device)
+    place = checked(device)
     if metric == "jsd":
         return _Divergence(distributions(values, genes), place)
     if metric == "correlation":
         return _Correlation(values, place)
     return _Jaccard(expressed(values), place) if bins is None else _Information(bin_codes(values, bins), place)
+
+
+def _tile(bytes_per_gene: int) -> int:
+    """Choose how many genes to lay out at a time: fewer of many cells."""
+    return max(1, min(TILE, on_processor.TILE_BYTES // max(1, bytes_per_gene)))
 
 
 class _Correlation(on_processor.Correlation):
@@ -51,9 +59,11 @@ class _Correlation(on_processor.Correlation):
 class _Divergence(on_processor.Divergence):
     """Logarithms of mixtures in float32, sums of them in float64."""
 
-    tile, band, in_threads = TILE, 2 * TILE, False
+    in_threads = False
 
     def __init__(self, shares: Distributions, place: torch.device) -> None:
+        self.tile = _tile(4 * shares.shares.n_cells)
+        self.band = 2 * self.tile
         super().__init__(shares)
         self.place = place
 
@@ -75,9 +85,11 @@ class _Divergence(on_processor.Divergence):
 class _Jaccard(on_processor.Jaccard):
     """Counts of shared cells as products of zeros and ones."""
 
-    tile, band, in_threads = TILE, 2 * TILE, False
+    in_threads, cell_bytes = False, INDICATOR_BYTES
 
     def __init__(self, codes: Codes, place: torch.device) -> None:
+        self.tile = _tile(INDICATOR_BYTES * codes.n_planes * codes.values.n_cells)
+        self.band = 2 * self.tile
         super().__init__(codes)
         self.place = place
 

@@ -1,23 +1,25 @@
-"""The values of some genes in some cells, gathered from any matrix into one form, and what is derived from them."""
+"""The values of some genes in some cells, gathered from any matrix into one form."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from cellclf.stats import _kernels, _threads
 from cellclf.stats._blocks import Block, blocks, check_shape
-from cellclf.stats._findings import BadValueError, Findings
+from cellclf.stats._findings import Findings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-    from cellclf.stats._bins import Bins
-
-FAINTEST = 1e-30  # smaller shares of a gene's sum count as none: float32 would be slow and coarse
+RUN = 2**20  # values looked at together: what is computed from them on the way stays small
 
 
 class ByCell(NamedTuple):
@@ -27,7 +29,7 @@ class ByCell(NamedTuple):
     genes: NDArray[Any]
     indptr: NDArray[np.int64]
     cells: NDArray[Any]
-    places: NDArray[np.int64]
+    places: NDArray[np.integer[Any]]
     borders: NDArray[np.int64]
 
 
@@ -68,30 +70,53 @@ class GeneValues:
         """Lay some genes out as an array, genes in rows."""
         return self.matrix[:, first:stop].T.toarray()
 
+    def over_runs(self, function: Callable[[slice, NDArray[np.int64]], Any]) -> list[Any]:
+        """Call a function on runs of values, whole genes each: where they lie, and the gene of each value."""
+        indptr, borders = self.matrix.indptr, [0]
+        while borders[-1] < self.n_genes:
+            fitting = int(np.searchsorted(indptr, int(indptr[borders[-1]]) + RUN, side="right")) - 1
+            borders.append(max(borders[-1] + 1, fitting))
+
+        def call(first: int, stop: int) -> Any:
+            gene = np.repeat(np.arange(first, stop), np.diff(indptr[first : stop + 1]))
+            return function(slice(int(indptr[first]), int(indptr[stop])), gene)
+
+        return _threads.run([partial(call, first, stop) for first, stop in pairwise(borders)])
+
+    def summed(self, of: Callable[[slice, NDArray[np.int64]], NDArray[Any]]) -> NDArray[np.float64]:
+        """Add, gene by gene, numbers that are computed from runs of values."""
+        added = np.zeros(self.n_genes)
+
+        def add(own: slice, gene: NDArray[np.int64]) -> None:
+            starts = np.flatnonzero(np.diff(gene, prepend=-1))
+            if gene.size:
+                added[gene[starts]] = np.add.reduceat(of(own, gene), starts, dtype=np.float64)
+
+        self.over_runs(add)
+        return added
+
     def with_data(self, data: NDArray[Any]) -> GeneValues:
         """Return the same places with other values, those that are zero left out."""
-        matrix = sparse.csc_matrix((data, self.matrix.indices, self.matrix.indptr), shape=self.matrix.shape, copy=True)
-        matrix.eliminate_zeros()
+        some_are_zero = not data.all()
+        arrays = data, self.matrix.indices, self.matrix.indptr
+        matrix = sparse.csc_matrix(arrays, shape=self.matrix.shape, copy=some_are_zero)
+        if some_are_zero:
+            matrix.eliminate_zeros()
         return GeneValues(matrix)
 
     def sums(self, data: NDArray[Any]) -> NDArray[np.float64]:
         """Add numbers that belong to the values, gene by gene."""
-        added = np.zeros(self.n_genes)
-        some = np.flatnonzero(np.diff(self.matrix.indptr))
-        if some.size:
-            added[some] = np.add.reduceat(data, self.matrix.indptr[some], dtype=np.float64)
-        return added
+        return self.summed(lambda own, _: data[own])
 
     def by_cell(self) -> ByCell:
         """Lay the values out by cells as well."""
-        n_values = self.matrix.nnz
-        order = sparse.csc_matrix(
-            (np.arange(n_values), self.matrix.indices, self.matrix.indptr), self.matrix.shape
-        ).tocsr()
-        places = np.empty(n_values, np.int64)
-        places[order.data] = np.arange(n_values)
-        wide = order.indptr.astype(np.int64), self.matrix.indptr.astype(np.int64)
-        return ByCell(self.matrix.data[order.data], order.indices, wide[0], self.matrix.indices, places, wide[1])
+        matrix = self.matrix
+        borders = matrix.indptr.astype(np.int64)
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(matrix.indices, minlength=self.n_cells))]).astype(np.int64)
+        data, genes = np.empty_like(matrix.data), np.empty(matrix.nnz, np.int32)
+        places = np.empty(matrix.nnz, np.int32 if matrix.nnz <= np.iinfo(np.int32).max else np.int64)
+        _kernels.lay_out_by_cell(matrix.data, matrix.indices, borders, indptr[:-1].copy(), data, genes, places)
+        return ByCell(data, genes, indptr, matrix.indices, places, borders)
 
 
 def gene_values(x: Any, rows: NDArray[np.bool_], genes: NDArray[np.int64]) -> GeneValues:
@@ -118,7 +143,7 @@ def gene_values(x: Any, rows: NDArray[np.bool_], genes: NDArray[np.int64]) -> Ge
     rows = np.asarray(rows, dtype=bool)
     check_shape(x, rows.size, "rows")
     visible = np.flatnonzero(rows)
-    bands: dict[int, list[sparse.csr_matrix]] = {}
+    bands: dict[int, list[sparse.csc_matrix]] = {}
     columns: list[NDArray[np.int64]] = []
     for block in blocks(x, visible):
         held = np.flatnonzero((genes >= block.columns.start) & (genes < block.columns.stop))
@@ -127,8 +152,8 @@ def gene_values(x: Any, rows: NDArray[np.bool_], genes: NDArray[np.int64]) -> Ge
             columns.append(held)
         piece = _picked(block, wanted, genes[held] - block.columns.start)
         bands.setdefault(block.columns.start, []).append(piece)
-    parts = [band[0] if len(band) == 1 else sparse.vstack(band, format="csr") for band in bands.values()]
-    matrix = (parts[0] if len(parts) == 1 else sparse.hstack([part.tocsc() for part in parts], format="csc")).tocsc()
+    parts = [_stacked(band) for band in bands.values()]
+    matrix = parts[0] if len(parts) == 1 else sparse.hstack(parts, format="csc")
     place = np.argsort(np.concatenate(columns))
     if not np.array_equal(place, np.arange(place.size)):
         matrix = matrix[:, place]
@@ -137,21 +162,58 @@ def gene_values(x: Any, rows: NDArray[np.bool_], genes: NDArray[np.int64]) -> Ge
     return GeneValues(_narrow(matrix))
 
 
-def _picked(block: Block, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Any:
+def _picked(block: Block, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> sparse.csc_matrix:
     """Copy the non-zero values of some rows and columns of a block."""
     if block.shared:
         lines = block.data.reshape(block.indptr.size - 1, -1)
         values = lines if block.by_rows else lines.T
         values = values if columns.size == values.shape[1] and (np.diff(columns) == 1).all() else values[:, columns]
-        return sparse.csr_matrix(values if rows.size == values.shape[0] else values[rows])
+        return _from_array(values if rows.size == values.shape[0] else values[rows])
     picked = block.in_order().to_scipy()
     if rows.size < picked.shape[0]:
         picked = picked[rows]
     if columns.size < picked.shape[1] or (np.diff(columns) != 1).any():
         picked = picked[:, columns]
-    picked = picked.copy()
+    picked = picked.tocsc(copy=True)
     picked.eliminate_zeros()
     return picked
+
+
+def _from_array(values: NDArray[Any]) -> sparse.csc_matrix:
+    """Gather the values of an array that are not zero, some genes at a time."""
+    n_rows, n_genes = values.shape
+    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(values, axis=0))])
+    wide = max(int(indptr[-1]), n_rows) > np.iinfo(np.int32).max
+    data, indices = np.empty(indptr[-1], values.dtype), np.empty(indptr[-1], np.int64 if wide else np.int32)
+
+    def fill(first: int, stop: int) -> None:
+        step = max(1, RUN // max(1, n_rows))
+        for start in range(first, stop, step):
+            genes = np.ascontiguousarray(values[:, start : min(start + step, stop)].T).reshape(-1)
+            found = np.flatnonzero(genes)
+            own = slice(indptr[start], indptr[start] + found.size)
+            data[own], indices[own] = genes[found], found % n_rows
+
+    _threads.over_ranges(fill, n_genes)
+    return sparse.csc_matrix((data, indices, indptr.astype(indices.dtype)), shape=values.shape)
+
+
+def _stacked(pieces: list[sparse.csc_matrix]) -> sparse.csc_matrix:
+    """Put pieces of the same columns below one another; each is let go as soon as it has been copied."""
+    if len(pieces) == 1:
+        return pieces[0]
+    sizes = np.sum([np.diff(piece.indptr) for piece in pieces], axis=0, dtype=np.int64)
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    shape = sum(piece.shape[0] for piece in pieces), pieces[0].shape[1]
+    wide = max(int(indptr[-1]), shape[0]) > np.iinfo(np.int32).max
+    data, indices = np.empty(indptr[-1], pieces[0].dtype), np.empty(indptr[-1], np.int64 if wide else np.int32)
+    filled, row = indptr[:-1].copy(), 0
+    while pieces:
+        piece = pieces.pop(0)
+        arrays = piece.data, piece.indices, piece.indptr.astype(np.int64), row, filled, data, indices
+        _threads.over_ranges(partial(_kernels.append_rows, *arrays), shape[1])
+        row += piece.shape[0]
+    return sparse.csc_matrix((data, indices, indptr.astype(indices.dtype)), shape=shape)
 
 
 def _require_finite(matrix: sparse.csc_matrix, genes: NDArray[np.int64]) -> None:
@@ -171,94 +233,3 @@ def _narrow(matrix: sparse.csc_matrix) -> sparse.csc_matrix:
     exact = np.array_equal(narrow, matrix.data)
     data = narrow if exact else matrix.data.astype(np.float64)
     return sparse.csc_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-class Distributions(NamedTuple):
-    """Each gene as a distribution over the cells, in units of 1 / `whole`.
-
-    `shares` (float32, `whole` for each gene but for rounding), their sums, and the sums of share × log2(share); both are zero
-    for a gene without values.
-    """
-
-    shares: GeneValues
-    whole: float
-    sums: NDArray[np.float64]
-    entropies: NDArray[np.float64]
-
-
-def distributions(values: GeneValues, genes: NDArray[np.int64]) -> Distributions:
-    """Turn the values of each gene into shares of its sum, in units that keep the logarithms of most of them small."""
-    if values.matrix.nnz and values.matrix.data.min() < 0:
-        gene = int(genes[values.gene_of_value[np.argmax(values.matrix.data < 0)]])
-        msg = (
-            f"Gene {gene} (counted from 0) holds negative values, so it is no distribution over cells. "
-            "Give counts or their logarithm, e.g. by `layer=`, or use metric='correlation'."
-        )
-        raise BadValueError(msg, gene)
-    totals = values.sums(values.matrix.data)
-    data = values.matrix.data / totals[values.gene_of_value]
-    data[data < FAINTEST] = 0
-    bits = -values.sums(data * np.log2(np.where(data > 0, data, 1)))
-    whole = 2.0 ** np.round(bits[totals > 0].mean()) if (totals > 0).any() else 1.0
-    shares = values.with_data((data * whole).astype(np.float32))
-    exact = shares.matrix.data.astype(np.float64)
-    return Distributions(shares, float(whole), shares.sums(exact), shares.sums(exact * np.log2(exact)))
-
-
-class Centred(NamedTuple):
-    """Mean of each gene, and the length of the gene less its mean (NaN for a constant gene)."""
-
-    mean: NDArray[np.float64]
-    length: NDArray[np.float64]
-
-
-def centred(values: GeneValues) -> Centred:
-    """Find means and lengths."""
-    n_stored = np.diff(values.matrix.indptr)
-    data = values.matrix.data.astype(np.float64)
-    mean = values.sums(data) / values.n_cells
-    squares = values.sums((data - mean[values.gene_of_value]) ** 2) + (values.n_cells - n_stored) * mean**2
-    return Centred(mean, np.where(_constant(values, n_stored), np.nan, np.sqrt(squares)))
-
-
-def _constant(values: GeneValues, n_stored: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-    """Tell which genes have one value in all cells."""
-    lowest, highest = np.zeros(values.n_genes), np.zeros(values.n_genes)
-    some = np.flatnonzero(n_stored)
-    if some.size:
-        lowest[some] = np.minimum.reduceat(values.matrix.data, values.matrix.indptr[some])
-        highest[some] = np.maximum.reduceat(values.matrix.data, values.matrix.indptr[some])
-    return (lowest == highest) & ((n_stored == values.n_cells) | (n_stored == 0))
-
-
-class Codes(NamedTuple):
-    """Each value as the number of its bin: 0 for the bin that holds zero, else 1..n_planes; `sizes` (genes × bins), 0 last."""
-
-    values: GeneValues
-    n_planes: int
-    sizes: NDArray[np.int64]
-
-
-def bin_codes(values: GeneValues, bins: Bins) -> Codes:
-    """Replace each value by its bin."""
-    codes = np.zeros(values.matrix.nnz, np.uint8)
-    indptr, zero_bins = values.matrix.indptr, bins.zero_bins
-    for gene in range(values.n_genes):
-        own = slice(indptr[gene], indptr[gene + 1])
-        found = np.searchsorted(bins.of_gene(gene), values.matrix.data[own], side="right") - 1
-        zero = zero_bins[gene]
-        codes[own] = np.where(found == zero, 0, found + (found < zero))
-    return _counted(values, codes, int(bins.n_bins.max(initial=1)) - 1)
-
-
-def expressed(values: GeneValues) -> Codes:
-    """Replace each value by 1 if it is above zero."""
-    return _counted(values, (values.matrix.data > 0).astype(np.uint8), 1)
-
-
-def _counted(values: GeneValues, codes: NDArray[np.uint8], n_planes: int) -> Codes:
-    """Count the cells in each bin."""
-    sizes = np.bincount(values.gene_of_value * (n_planes + 1) + codes, minlength=values.n_genes * (n_planes + 1))
-    sizes = np.roll(sizes.reshape(values.n_genes, n_planes + 1), -1, axis=1)
-    sizes[:, -1] = values.n_cells - sizes[:, :-1].sum(axis=1)
-    return Codes(values.with_data(codes), n_planes, sizes)

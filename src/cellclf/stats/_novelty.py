@@ -1,64 +1,225 @@
-"""How far a cell lies from every class it could belong to."""
+"""How unlike the cells of every class a cell is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
 SHRINKAGE = 0.1
+N_LEARNT = 8192  # training cells that are looked at
+N_KEPT = 2048  # of these, cells kept as neighbours
+N_AXES = 20
+N_NEIGHBOURS = 10
+SPACES = ("embedded", "projected")
+AT_ONCE = 512  # cells whose neighbours are looked up together
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Where training cells lie in a space: the classes with their shared spread, and all cells together.
+
+    `means` is (n_classes, n_axes) and `centre` (n_axes); `within` and `overall` (n_axes, n_axes) turn differences into
+    units of spread, within classes and overall. All float32. The mean of a class without cells is NaN.
+    """
+
+    means: NDArray[Any]
+    within: NDArray[Any]
+    centre: NDArray[Any]
+    overall: NDArray[Any]
+
+    @classmethod
+    def learn(cls, cells: NDArray[Any], y: NDArray[Any], n_classes: int) -> Spread:
+        """Estimate means and covariances of training cells (n_cells, n_axes) of classes `y`."""
+        cells = cells.astype(np.float64)
+        sizes = np.bincount(y, minlength=n_classes)
+        sums = np.stack([cells[y == k].sum(axis=0) for k in range(n_classes)])
+        means = np.divide(sums, sizes[:, None], out=np.full_like(sums, np.nan), where=sizes[:, None] > 0)
+        centre = cells.mean(axis=0)
+        arrays = means, _whitening(cells - means[y]), centre, _whitening(cells - centre)
+        return cls(*(array.astype(np.float32) for array in arrays))
+
+    def distances(self, cells: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the relative Mahalanobis distance of cells to each class (n_cells, n_classes) :cite:p:`Ren2021`.
+
+        Squared distance to the class less that to all cells together, per axis: the second term takes away what is merely
+        unusual in directions that do not tell classes apart. Infinite for a class without cells.
+        """
+        cells = cells.astype(np.float64)
+        whitened, centres = cells @ self.within, self.means.astype(np.float64) @ self.within
+        squared = np.stack([((whitened - centre) ** 2).sum(axis=1) for centre in centres], axis=1)
+        background = (((cells - self.centre) @ self.overall.astype(np.float64)) ** 2).sum(axis=1)
+        return np.where(np.isnan(squared), np.inf, squared - background[:, None]) / cells.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
-    """Where the training cells lie in an embedding: the classes with their shared spread, and all cells together.
+    """What training cells look like, in four ways that miss different things.
 
-    `means` is (n_classes, n_embedding) and `centre` (n_embedding); `within` and `overall` (n_embedding, n_embedding) turn
-    differences into units of spread, within classes and overall. All float32.
+    The relative Mahalanobis distance to a class in the network's embedding (`embedded`), and the same on the first 20 principal
+    axes of what the network reads (`origin`, `axes`, `projected`), where classes that the network was never asked to tell apart
+    may still differ; how sparse the neighbourhood is, compared with that of the neighbours (`kept` training cells on these axes,
+    `reach`: the distance from each to its tenth neighbour) :cite:p:`Breunig2000`; and the energy of the logits
+    :cite:p:`Liu2020`. `levels` and `widths` (4) are their means and standard deviations over training cells.
     """
 
-    means: np.ndarray
-    within: np.ndarray
-    centre: np.ndarray
-    overall: np.ndarray
+    embedded: Spread
+    projected: Spread
+    origin: NDArray[Any]
+    axes: NDArray[Any]
+    kept: NDArray[Any]
+    reach: NDArray[Any]
+    levels: NDArray[Any]
+    widths: NDArray[Any]
 
     @classmethod
-    def learn(cls, embedding: np.ndarray, y: np.ndarray, n_classes: int) -> Novelty:
-        """Estimate means and covariances of training cells (n_cells, n_embedding) of classes `y`."""
-        embedding = embedding.astype(np.float64)
-        sizes = np.maximum(np.bincount(y, minlength=n_classes), 1)
-        means = np.stack([embedding[y == k].sum(axis=0) / sizes[k] for k in range(n_classes)])
-        centre = embedding.mean(axis=0)
-        arrays = means, _whitening(embedding - means[y]), centre, _whitening(embedding - centre)
-        return cls(*(array.astype(np.float32) for array in arrays))
+    def learn(
+        cls,
+        inputs: NDArray[Any],
+        embedding: NDArray[Any],
+        logits: NDArray[Any],
+        y: NDArray[Any],
+        n_classes: int,
+    ) -> Novelty:
+        """Learn from training cells of classes `y`: what the network reads of them, its embedding and its logits.
 
-    def score(self, embedding: np.ndarray) -> np.ndarray:
-        """Return the relative Mahalanobis distance of cells (n_cells, n_embedding), float64.
-
-        Squared distance to the nearest class less that to all cells together :cite:p:`Ren2021`, per dimension: the
-        second term takes away what is merely unusual in directions that do not tell classes apart.
+        `inputs` is (n_cells, n_genes), `embedding` (n_cells, n_embedding) and `logits` (n_cells, n_members, n_classes), divided
+        by the temperature. :func:`evenly` chooses the cells where there are many.
         """
-        embedding = embedding.astype(np.float64)
-        cells, centres = embedding @ self.within, self.means.astype(np.float64) @ self.within
-        nearest = np.min([((cells - centre) ** 2).sum(axis=1) for centre in centres], axis=0)
-        background = (((embedding - self.centre) @ self.overall.astype(np.float64)) ** 2).sum(axis=1)
-        return (nearest - background) / embedding.shape[1]
+        origin = inputs.mean(axis=0, dtype=np.float64).astype(np.float32)
+        axes = _principal_axes(inputs - origin)
+        cells = (inputs - origin) @ axes
+        kept = cells[evenly(y, N_KEPT)]
+        embedded, projected = Spread.learn(embedding, y, n_classes), Spread.learn(cells, y, n_classes)
+        distances, numbers = _neighbours(kept, kept, itself=True)
+        reach = distances[:, -1].astype(np.float32)
+        rows = np.arange(len(y))
+        parts = (
+            projected.distances(cells)[rows, y],
+            embedded.distances(embedding)[rows, y],
+            _sparseness(distances, numbers, reach),
+            _energy(logits),
+        )
+        widths = np.array([part.std() for part in parts])
+        levels = np.array([part.mean() for part in parts])
+        return cls(embedded, projected, origin, axes, kept, reach, levels, np.where(widths > 0, widths, 1.0))
 
-    def tensors(self) -> dict[str, np.ndarray]:
+    def by_class(self, inputs: NDArray[Any], embedding: NDArray[Any], logits: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how unlike the cells of each class cells are (n_cells, n_classes): the mean of the four, standardised.
+
+        Training cells of a class have 0 on average for their own class.
+        """
+        cells = (inputs - self.origin) @ self.axes
+        parts = (
+            self.projected.distances(cells),
+            self.embedded.distances(embedding),
+            _sparseness(*_neighbours(cells, self.kept), self.reach)[:, None],
+            _energy(logits)[:, None],
+        )
+        scaled = [(part - level) / width for part, level, width in zip(parts, self.levels, self.widths, strict=True)]
+        return sum(scaled[1:], scaled[0]) / len(scaled)
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name."""
-        return {"means": self.means, "within": self.within, "centre": self.centre, "overall": self.overall}
+        spreads = {
+            f"{space}.{part.name}": getattr(getattr(self, space), part.name)
+            for space in SPACES
+            for part in fields(Spread)
+        }
+        return spreads | {field.name: getattr(self, field.name) for field in fields(self) if field.name not in SPACES}
 
     @classmethod
-    def restore(cls, tensors: Mapping[str, np.ndarray]) -> Novelty:
+    def restore(cls, tensors: Mapping[str, NDArray[Any]]) -> Novelty:
         """Rebuild from the arrays."""
-        return cls(*(tensors[name] for name in ("means", "within", "centre", "overall")))
+        embedded, projected = (
+            Spread(*(tensors[f"{space}.{part.name}"] for part in fields(Spread))) for space in SPACES
+        )
+        return cls(embedded, projected, *(tensors[field.name] for field in fields(cls) if field.name not in SPACES))
 
 
-def _whitening(centred: np.ndarray) -> np.ndarray:
+def evenly(y: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
+    """Choose rows of every class, evenly spaced: all of a small class, and of the others equally many.
+
+    Parameters
+    ----------
+    y
+        Class of each row (n_obs).
+    n_rows
+        Largest number of rows; where there are more classes than that, there is one row of each.
+
+    Returns
+    -------
+    Row numbers in ascending order, all rows where there are no more than `n_rows`.
+
+    Examples
+    --------
+    >>> evenly(np.array([0, 0, 0, 0, 0, 0, 1, 1]), 5)
+    array([0, 3, 5, 6, 7])
+    """
+    if len(y) <= n_rows:
+        return np.arange(len(y))
+    sizes, quota, too_many = np.bincount(y), 1, len(y)
+    while too_many - quota > 1:
+        middle = (quota + too_many) // 2
+        quota, too_many = (middle, too_many) if np.minimum(sizes, middle).sum() <= n_rows else (quota, middle)
+    of_class = [np.flatnonzero(y == k) for k in range(len(sizes))]
+    chosen = [rows[np.rint(np.linspace(0, len(rows) - 1, min(len(rows), quota))).astype(int)] for rows in of_class]
+    return np.sort(np.concatenate(chosen))
+
+
+def _principal_axes(centred: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the first principal axes (n_genes, n_axes) by subspace iteration from a fixed start :cite:p:`Halko2011`."""
+    n_axes = min(N_AXES, *centred.shape)
+    start = np.random.default_rng(0).normal(size=(centred.shape[1], min(n_axes + 10, centred.shape[1])))
+    basis = np.linalg.qr(start.astype(centred.dtype))[0]
+    for _ in range(4):
+        basis = np.linalg.qr(centred.T @ (centred @ basis))[0]
+    _, _, turned = np.linalg.svd(centred @ basis, full_matrices=False)
+    return np.ascontiguousarray(basis @ turned[:n_axes].T, dtype=np.float32)
+
+
+def _neighbours(
+    cells: NDArray[Any], kept: NDArray[Any], *, itself: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Find the nearest kept cells of each cell, without `itself`: distances in ascending order, and their numbers."""
+    n = min(N_NEIGHBOURS, len(kept) - itself)
+    others = kept.astype(np.float64)
+    sizes = (others**2).sum(axis=1)
+    distances, numbers = np.zeros((len(cells), max(n, 1))), np.zeros((len(cells), max(n, 1)), np.int64)
+    if n < 1:
+        return distances, numbers
+    for start in range(0, len(cells), AT_ONCE):
+        some = cells[start : start + AT_ONCE].astype(np.float64)
+        squared = (some**2).sum(axis=1)[:, None] + sizes - 2 * some @ others.T
+        if itself:
+            squared[np.arange(len(some)), start + np.arange(len(some))] = np.inf
+        near = np.argpartition(squared, n - 1, axis=1)[:, :n]
+        found = np.take_along_axis(squared, near, axis=1)
+        order = np.argsort(found, axis=1, kind="stable")
+        numbers[start : start + AT_ONCE] = np.take_along_axis(near, order, axis=1)
+        distances[start : start + AT_ONCE] = np.sqrt(np.maximum(np.take_along_axis(found, order, axis=1), 0))
+    return distances, numbers
+
+
+def _energy(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Return minus the logarithm of the sum of what the softmax divides (n_cells), averaged over members."""
+    return -logsumexp(logits.astype(np.float64), axis=2).mean(axis=1)
+
+
+def _sparseness(distances: NDArray[np.float64], numbers: NDArray[np.int64], reach: NDArray[Any]) -> NDArray[np.float64]:
+    """Divide the distance to the last neighbour by the mean reach of the neighbours; 1 means as dense as around them."""
+    floor = 1e-3 * float(reach.mean(dtype=np.float64)) or 1.0  # cells that coincide have no reach
+    return (distances[:, -1] + floor) / (reach[numbers].mean(axis=1, dtype=np.float64) + floor)
+
+
+def _whitening(centred: NDArray[Any]) -> NDArray[np.float64]:
     """Return what turns centred cells into units of spread; the covariance is shrunk towards a sphere to be invertible."""
     covariance = centred.T @ centred / len(centred)
     sphere = np.trace(covariance) / len(covariance) or 1.0  # all cells alike: any scale will do

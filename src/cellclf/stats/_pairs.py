@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellclf.stats import _kernels, _threads
-from cellclf.stats._bins import bin_edges
+from cellclf.stats._bin_edges import bin_edges
 from cellclf.stats._blocks import Block, blocks
 from cellclf.stats._findings import Findings
 from cellclf.stats._information import n_log_n_table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,13 +12,15 @@ from tqdm.auto import tqdm
 
 from cellclf._types import DaskArray
 from cellclf.stats._read_ahead import read_ahead
+from cellclf.stats._stored import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-BLOCK_BYTES = 32 * 2**20  # read at a time; larger arrays cost new pages of memory for every block
+FEW = 8  # where more than 1 / FEW of the rows are read, a dataset counts as read as a whole
+BLOCK_BYTES = 32 * 2**20  # read at a time: of twenty classes, enough rows of each to count them one class after another
 SPARSE_SHARE = 0.25  # of the size of an array, taken for that of a sparse chunk, which nobody knows before it is read
 REFUSED = "Give a NumPy array, a SciPy CSR or CSC matrix, a backed dataset of these or a dask array of these."
 
@@ -46,29 +49,9 @@ class Stretch:
     first: int
     stop: int
 
-    def read(self) -> Any:
-        """Read them into memory."""
-        kind = getattr(self.source, "format", None)
-        if kind not in ("csr", "csc"):
-            return np.asarray(self.source[self.first : self.stop])
-        group, (n_rows, n_columns) = self.source.group, self.source.shape
-        indptr = group["indptr"][self.first : self.stop + 1]
-        start, end = int(indptr[0]), int(indptr[-1])
-        arrays = (group["data"][start:end], group["indices"][start:end], indptr - start)
-        n = self.stop - self.first
-        return _unchecked(
-            sparse.csc_matrix((n_rows, n)) if kind == "csc" else sparse.csr_matrix((n, n_columns)), *arrays
-        )
-
-
-def _unchecked(
-    empty: sparse.spmatrix, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any]
-) -> sparse.spmatrix:
-    """Fill a matrix without the look at all indices that SciPy would take; the kernels check them as they count."""
-    wide = max(indptr[-1] if indptr.size else 0, *empty.shape) > np.iinfo(np.int32).max
-    empty.data, empty.indices = data, indices
-    empty.indptr = indptr.astype(np.int64 if wide else indices.dtype, copy=False)
-    return empty
+    def read(self, reader: Reader | None = None) -> Any:
+        """Read them into memory, by a reader of the same dataset if there is one."""
+        return (reader or Reader(self.source)).read(self.first, self.stop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +61,10 @@ class Piece:
     parts: list[Part]
     rows: slice
 
-    def read(self) -> list[Part]:
-        """Bring the parts into memory."""
+    def read(self, reader: Reader | None = None) -> list[Part]:
+        """Bring the parts into memory; stretches of a file by its reader, if there is one."""
         if all(isinstance(part.values, Stretch) for part in self.parts):
-            return [part._replace(values=part.values.read()) for part in self.parts]
+            return [part._replace(values=part.values.read(reader)) for part in self.parts]
         values = computed([part.values for part in self.parts])
         return [part._replace(values=value) for part, value in zip(self.parts, values, strict=True)]
 
@@ -105,8 +88,10 @@ def lies_by_columns(x: Any) -> bool:
 def stream(x: Any, wanted: NDArray[np.int64] | None = None) -> Iterator[Part]:
     """Read a dask array or a dataset on disk piece by piece, the next one in the background while one is in use."""
     waiting = list(pieces(x, wanted))
+    n_rows = sum(piece.rows.stop - piece.rows.start for piece in waiting)
+    reader = Reader(x, whole=FEW * n_rows > x.shape[0]) if is_stored(x) else None
     with tqdm(total=len(waiting), desc="reading", unit="piece", leave=False, delay=1) as bar:
-        for parts in read_ahead(piece.read for piece in waiting):
+        for parts in read_ahead(partial(piece.read, reader) for piece in waiting):
             yield from parts
             bar.update()
 

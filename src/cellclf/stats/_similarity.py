@@ -8,10 +8,10 @@ import numpy as np
 from scipy import sparse
 from tqdm.auto import tqdm
 
-from cellclf.stats import _kernels
-from cellclf.stats._bins import bin_edges
+from cellclf.stats import _kernels, _threads
+from cellclf.stats._bin_edges import bin_edges
 from cellclf.stats._gene_values import gene_values
-from cellclf.stats._similarity_measures import measure
+from cellclf.stats._similarity_shared import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +84,7 @@ def similarity(
     bins = bin_edges(values.matrix, seen, n_bins=n_bins or N_BINS) if metric == "mi" else None
     make = measure if device is None else _on_device(device)
     compare = make(values, metric, columns, bins)
+    del values  # what is compared may be another form of them
     if n_neighbors is None:
         return _all_pairs(compare, columns.size, metric)
     return _nearest(compare, columns.size, n_neighbors, metric)
@@ -130,14 +131,23 @@ def _all_pairs(compare: Measure, n_genes: int, metric: str) -> NDArray[np.float3
     with _bar(compare, metric) as bar:
         for first in range(0, n_genes, compare.band):
             stop = min(first + compare.band, n_genes)
-            block = compare.rows(first, stop)
-            out[first:stop, first:] = block
-            out[first:, first:stop] = block.T
-            square = np.triu(block[:, : stop - first], 1)
-            out[first:stop, first:stop] = square + square.T
-            bar.update(block.size)
+            band = out[first:stop, first:]
+            compare.fill(first, stop, band)
+            square = np.triu(band[:, : stop - first], 1)
+            band[:, : stop - first] = square + square.T
+            _mirror(out, first, stop)
+            bar.update(band.size)
     np.fill_diagonal(out, compare.itself())
     return out
+
+
+def _mirror(out: NDArray[np.float32], first: int, stop: int) -> None:
+    """Copy a band, below its own square, from the rows of its genes into their columns."""
+
+    def copy(start: int, end: int) -> None:
+        out[stop + start : stop + end, first:stop] = out[first:stop, stop + start : stop + end].T
+
+    _threads.over_ranges(copy, len(out) - stop)
 
 
 def _nearest(compare: Measure, n_genes: int, k: int, metric: str) -> sparse.csr_matrix:
@@ -146,7 +156,8 @@ def _nearest(compare: Measure, n_genes: int, k: int, metric: str) -> sparse.csr_
     values, genes = np.full((n_genes, k), -np.inf), np.full((n_genes, k), -1, np.int64)
     with _bar(compare, metric) as bar:
         for first in range(0, n_genes, compare.band):
-            block = compare.rows(first, min(first + compare.band, n_genes))
+            block = np.empty((min(compare.band, n_genes - first), n_genes - first), np.float32)
+            compare.fill(first, first + len(block), block)
             _kernels.keep_nearest(block, sign, first, values, genes)
             bar.update(block.size)
     found = genes >= 0

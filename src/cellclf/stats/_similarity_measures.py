@@ -1,4 +1,4 @@
-"""The ways to compare genes, in bands: a band of genes against all genes that follow."""
+"""The ways to compare genes that are laid out, in bands: a band of genes against all genes that follow."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellclf.stats import _kernels, _threads
-from cellclf.stats._gene_values import bin_codes, centred, distributions, expressed
+from cellclf.stats._gene_forms import centred
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cellclf.stats._bins import Bins
-    from cellclf.stats._gene_values import Codes, Distributions, GeneValues
+    from cellclf.stats._gene_forms import Codes, Distributions
+    from cellclf.stats._gene_values import GeneValues
 
 TILE = 64  # genes laid out at a time: of two thousand cells, two tiles stay in the second-level cache
-PRODUCT_TILE = 1024  # for BLAS, which does its own tiling
+PRODUCT_TILE = 2048  # for BLAS, which does its own tiling
 BLOCK_CELLS = 4096  # products over so many cells are taken in float32, their sum in float64
 TILE_BYTES, KEPT_BYTES = 2**27, 2**30  # the size of a tile for BLAS, and of all tiles kept laid out
-# Up to this share of (pair, cell) in which both genes are found, visiting only these is faster than laying genes out.
-SPARSE_PRODUCTS, SPARSE_DIVERGENCE = 0.05, 0.15
 LOG_2 = float(np.log(2))
 
 
@@ -35,24 +33,12 @@ class Measure(ABC):
         self.n_genes = n_genes
 
     @abstractmethod
-    def rows(self, first: int, stop: int) -> NDArray[np.float32]:
+    def fill(self, first: int, stop: int, out: NDArray[np.float32]) -> None:
         """Compare genes first..stop, a band, with genes first.. of all."""
 
     @abstractmethod
     def itself(self) -> NDArray[np.float64]:
         """Compare each gene with itself."""
-
-
-def measure(values: GeneValues, metric: str, genes: NDArray[np.int64], bins: Bins | None) -> Measure:
-    """Choose how to compare: by the metric, and by how many values are zero, whatever the storage."""
-    if metric == "jsd":
-        shares = distributions(values, genes)
-        if shares.shares.share_shared <= SPARSE_DIVERGENCE:
-            return SharedDivergence(shares)
-        return Divergence(shares)
-    if metric == "correlation":
-        return (SharedCorrelation if values.share_shared <= SPARSE_PRODUCTS else Correlation)(values)
-    return Jaccard(expressed(values)) if bins is None else Information(bin_codes(values, bins))
 
 
 class Tiled(Measure):
@@ -62,23 +48,24 @@ class Tiled(Measure):
 
     def __init__(self, n_genes: int, bytes_per_gene: float) -> None:
         super().__init__(n_genes)
-        n_kept = max(2 + _kernels.n_threads(), int(KEPT_BYTES / max(1.0, self.tile * bytes_per_gene)))
+        n_used = 2 + _kernels.n_threads() if self.in_threads else 2
+        n_kept = max(n_used, int(KEPT_BYTES / max(1.0, self.tile * bytes_per_gene)))
         self._laid_out = lru_cache(maxsize=n_kept)(lambda first: self.lay_out(first, self._stop(first)))
 
-    def rows(self, first: int, stop: int) -> NDArray[np.float32]:
+    def fill(self, first: int, stop: int, out: NDArray[np.float32]) -> None:
         """Compare a band with all that follow."""
-        out = np.empty((stop - first, self.n_genes - first), np.float32)
         starts = range(first, self.n_genes, self.tile)
         corners = [(up, across) for across in starts for up in starts[: -(-(stop - first) // self.tile)]]
-        tasks = [partial(self._fill, up, across, out[up - first :, across - first :]) for up, across in corners]
+        tasks = [
+            partial(self._compare_tiles, up, across, out[up - first :, across - first :]) for up, across in corners
+        ]
         if self.in_threads:
             _threads.run(tasks)
         else:
             for task in tasks:
                 task()
-        return out
 
-    def _fill(self, up: int, across: int, out: NDArray[np.float32]) -> None:
+    def _compare_tiles(self, up: int, across: int, out: NDArray[np.float32]) -> None:
         """Compare two tiles."""
         found = self.compare(up, across, self._laid_out(up), self._laid_out(across))
         out[: found.shape[0], : found.shape[1]] = found
@@ -96,7 +83,7 @@ class Tiled(Measure):
         """Lay out genes first..stop."""
 
     @abstractmethod
-    def compare(self, up: int, across: int, one: Any, other: Any) -> NDArray[np.float64]:
+    def compare(self, up: int, across: int, one: Any, other: Any) -> NDArray[np.floating[Any]]:
         """Compare the tiles that begin with genes `up` and `across`."""
 
 
@@ -120,16 +107,18 @@ class Correlation(Tiled):
 
     def compare(
         self, up: int, across: int, one: NDArray[np.float32], other: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
+    ) -> NDArray[np.floating[Any]]:
         """Multiply, some cells at a time."""
-        found = np.zeros((len(one), len(other)))
-        for start in range(0, one.shape[1], BLOCK_CELLS):
+        found = one[:, :BLOCK_CELLS] @ other[:, :BLOCK_CELLS].T
+        if one.shape[1] > BLOCK_CELLS:
+            found = found.astype(np.float64)
+        for start in range(BLOCK_CELLS, one.shape[1], BLOCK_CELLS):
             found += one[:, start : start + BLOCK_CELLS] @ other[:, start : start + BLOCK_CELLS].T
         return np.clip(found, -1, 1, out=found)
 
     def itself(self) -> NDArray[np.float64]:
         """Return one, or NaN for a constant gene."""
-        return _one_where(~np.isnan(self.centre.length))
+        return one_where(~np.isnan(self.centre.length))
 
 
 class Divergence(Tiled):
@@ -150,8 +139,8 @@ class Divergence(Tiled):
         mixed = self.mixtures(one, other)
         alone = self.shares.sums + self.shares.entropies
         own = self._of(alone, up)[:, None] + self._of(alone, across)
-        found = _divergence(own - mixed, self.shares.whole)
-        return _undefined(found, self._of(self.shares.sums, up) == 0, self._of(self.shares.sums, across) == 0)
+        found = in_nats(own - mixed, self.shares.whole)
+        return undefined(found, self._of(self.shares.sums, up) == 0, self._of(self.shares.sums, across) == 0)
 
     def mixtures(self, one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
         """Sum (p + q) log2(p + q)."""
@@ -161,14 +150,16 @@ class Divergence(Tiled):
 
     def itself(self) -> NDArray[np.float64]:
         """Return zero, or NaN for a gene without values."""
-        return _one_where(self.shares.sums > 0) - 1
+        return one_where(self.shares.sums > 0) - 1
 
 
 class Jaccard(Tiled):
     """Jaccard index of sets of cells, from bits."""
 
+    cell_bytes = 1 / 8
+
     def __init__(self, codes: Codes) -> None:
-        super().__init__(codes.values.n_genes, codes.n_planes * codes.values.n_cells / 8)
+        super().__init__(codes.values.n_genes, self.cell_bytes * codes.n_planes * codes.values.n_cells)
         self.codes = codes
 
     def lay_out(self, first: int, stop: int) -> NDArray[np.uint64]:
@@ -188,7 +179,7 @@ class Jaccard(Tiled):
 
     def itself(self) -> NDArray[np.float64]:
         """Return one, or NaN for a gene found nowhere."""
-        return _one_where(self.codes.sizes[:, 0] > 0)
+        return one_where(self.codes.sizes[:, 0] > 0)
 
 
 class Information(Jaccard):
@@ -211,50 +202,6 @@ class Information(Jaccard):
         return np.maximum(0, (self.n_log_n[n_cells] - self.n_log_n[self.codes.sizes].sum(axis=1)) / n_cells)
 
 
-class SharedCorrelation(Measure):
-    """Pearson correlation from sums over the cells in which both genes are found."""
-
-    def __init__(self, values: GeneValues) -> None:
-        super().__init__(values.n_genes)
-        self.centre, self.n_cells = centred(values), values.n_cells
-        self.arrays = values.by_cell()
-
-    def rows(self, first: int, stop: int) -> NDArray[np.float32]:
-        """Compare a band with all that follow."""
-        sums = np.zeros((stop - first, self.n_genes))
-        _over_band(lambda *part: _kernels.shared_products(*self.arrays, *part), sums, first, stop)
-        mean, length = self.centre
-        found = sums[:, first:] - self.n_cells * mean[first:stop, None] * mean[first:]
-        return np.clip(found / length[first:stop, None] / length[first:], -1, 1).astype(np.float32)
-
-    def itself(self) -> NDArray[np.float64]:
-        """Return one, or NaN for a constant gene."""
-        return _one_where(~np.isnan(self.centre.length))
-
-
-class SharedDivergence(Measure):
-    """Jensen-Shannon divergence with one logarithm for each cell in which both genes are found."""
-
-    def __init__(self, shares: Distributions) -> None:
-        super().__init__(shares.shares.n_genes)
-        self.sums, self.whole = shares.sums, shares.whole
-        by_cell = shares.shares.by_cell()
-        exact = by_cell.data.astype(np.float64)
-        self.arrays = (by_cell.data, (exact * np.log2(exact)).astype(np.float32), *by_cell[1:])
-
-    def rows(self, first: int, stop: int) -> NDArray[np.float32]:
-        """Compare a band with all that follow."""
-        shared = np.zeros((stop - first, self.n_genes))
-        _over_band(lambda *part: _kernels.shared_divergence(*self.arrays, *part), shared, first, stop)
-        own = self.sums[first:stop, None] + self.sums[first:]
-        found = _divergence(own - shared[:, first:], self.whole)
-        return _undefined(found, self.sums[first:stop] == 0, self.sums[first:] == 0).astype(np.float32)
-
-    def itself(self) -> NDArray[np.float64]:
-        """Return zero, or NaN for a gene without values."""
-        return _one_where(self.sums > 0) - 1
-
-
 def n_log_n(total: int) -> NDArray[np.float64]:
     """Tabulate n log n for every number of cells."""
     n = np.arange(total + 1, dtype=np.float64)
@@ -262,18 +209,12 @@ def n_log_n(total: int) -> NDArray[np.float64]:
     return n
 
 
-def _over_band(kernel: Any, sums: NDArray[np.float64], first: int, stop: int) -> None:
-    """Let threads add up the genes of a band; sums[i] belongs to gene first + i."""
-    parts = _threads.parts(np.ones(stop - first), 4 * _kernels.n_threads())
-    _threads.run([partial(kernel, first + a, first + b, sums[a:b]) for a, b in parts])
-
-
-def _divergence(difference: NDArray[np.float64], whole: float) -> NDArray[np.float64]:
+def in_nats(difference: NDArray[np.float64], whole: float) -> NDArray[np.float64]:
     """Bring a difference of entropies, in bits and in units of 1 / whole, to nats within their bounds."""
     return np.clip(difference * (LOG_2 / (2 * whole)), 0, LOG_2)
 
 
-def _undefined(
+def undefined(
     found: NDArray[np.float64], no_rows: NDArray[np.bool_], no_columns: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Put NaN where a gene has no distribution."""
@@ -282,6 +223,6 @@ def _undefined(
     return found
 
 
-def _one_where(defined: NDArray[np.bool_]) -> NDArray[np.float64]:
+def one_where(defined: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return one, or NaN where not defined."""
     return np.where(defined, 1.0, np.nan)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy import sparse
 
-from cellclf.stats._bins import LOOK_ROWS, LOOK_RUN, MAX_BINS, Bins, bin_edges
+from cellclf.stats._bin_edges import LOOK_ROWS, LOOK_RUN, MAX_BINS, bin_edges
+from cellclf.stats._bins import Bins
 from cellclf.stats._contingency import MAX_CELLS, ContingencyTable, checked_codes, contingency
 from cellclf.stats._findings import BadValueError
 from cellclf.stats._pieces import is_at_hand, lies_by_columns, stream

@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cellclf.stats import _threads
-from cellclf.stats._bins import MAX_BINS, Bins, bin_edges
+from cellclf.stats._bin_edges import MAX_BINS, bin_edges
+from cellclf.stats._bins import Bins
 from cellclf.stats._blocks import blocks
-from cellclf.stats._contingency import (
-    MAX_CELLS,
-    ContingencyTable,
-    checked_codes,
-    contingency,
-    count_block,
-    table_type,
-    with_zeros,
-)
+from cellclf.stats._contingency import MAX_CELLS, ContingencyTable, checked_codes, contingency, with_zeros
 from cellclf.stats._distributed import over
 from cellclf.stats._extremes import Extremes
+from cellclf.stats._tally import count_block, table_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
-from tqdm.auto import tqdm
 
-from cellclf import _slots, stats
-from cellclf.fit._apply import logits
-from cellclf.fit._hardware import device_of
+from cellclf import _slots
+from cellclf.tl._gene_groups import columns_of_set
 from cellclf.tl._inputs import check_genes, check_number
-from cellclf.tl._lesson import fetch, lesson, needed_rows, teach
+from cellclf.tl._lesson import fetch, lesson, needed_rows
 from cellclf.tl._model import resolve, truth
 from cellclf.tl._sizes import check_sizes
 from cellclf.tl._tables import columns as columns_of
+from cellclf.tl._trials import along_ranking, of_sets, summary_of, train_trials
 
 if TYPE_CHECKING:
     import os
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
 
     from cellclf._classifier import Classifier
     from cellclf._types import Rng
-    from cellclf.tl._lesson import Lesson
 
 Mode = Literal["remove", "keep"]
-Order = Literal["ranked", "random"]
+Order = Literal["ranked", "given", "random"]
 MODES: tuple[Mode, ...] = ("remove", "keep")
 ORDERS: tuple[Order, ...] = ("ranked", "random")
-MEASURES = ("log_loss", "accuracy", "macro_f1")
+GIVEN: tuple[Order, ...] = ("given", "random")
+RANKING, SET = "importance", "genes"  # where nothing is named
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,29 +42,35 @@ class Ablation:
     Parameters
     ----------
     trainings
-        One row per training: mode (``"remove"``, ``"keep"``, or ``"all"`` genes), order in which the genes were taken
-        (``"ranked"``, ``"random"``; ``"none"`` for all genes), n_genes removed or kept, repeat, and log_loss (nats),
-        accuracy and macro_f1 on the rows judged.
+        One row per training: set (the name of a set of genes, empty along a ranking and for all genes), mode
+        (``"remove"``, ``"keep"``, or ``"all"`` genes), order in which the genes were taken (``"ranked"``, ``"given"``,
+        ``"random"``; ``"none"`` for all genes), n_genes removed or kept, repeat, and log_loss (nats), accuracy and
+        macro_f1 on the rows judged.
     summary
         Means over the repeats, and their standard deviations (`log_loss_sd` and so on).
+    interrupted
+        Whether Ctrl-C came before all trainings were done.
     """
 
     trainings: pd.DataFrame
     summary: pd.DataFrame
+    interrupted: bool = False
 
     def __str__(self) -> str:
         """Show the summary."""
-        return self.summary.to_string(index=False, float_format="{:.3f}".format)
+        table = self.summary.to_string(index=False, float_format="{:.3f}".format)
+        return f"{table}\n(interrupted)" if self.interrupted else table
 
 
 def ablation(
     adata: AnnData,
     classifier: Classifier | AnnData | str | os.PathLike[str] | None = None,
     *,
-    ranking: str = "importance",
+    ranking: str | None = None,
+    genes: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     sizes: Sequence[int] | None = None,
     modes: Sequence[Mode] = MODES,
-    orders: Sequence[Order] = ORDERS,
+    orders: Sequence[Order] | None = None,
     n_repeats: int = 3,
     rows: str | Sequence[bool] | np.ndarray | None = None,
     rng: Rng = 0,
@@ -78,9 +83,12 @@ def ablation(
     """Take genes away from a classifier, or keep only some, train it again, and see what it has lost.
 
     Shuffling or deleting a gene asks what a trained network uses; ablation asks what a network *needs*: what is lost when
-    one gene goes, a new training may find in another. Genes are taken in the order of a ranking, and at random. Each
-    network is trained as the classifier was, on the rows it learnt from, scaling and weighing of the inputs included;
-    genes taken away are not read at all (set to their mean for a network that reads them by their position).
+    one gene goes, a new training may find in another. Genes are taken in the order of a ranking, and at random; or in sets
+    of your own, beside random sets of the same size. Each network is trained as the classifier was, on the rows it learnt
+    from, scaling and weighing of the inputs included; genes taken away are not read at all (set to their mean for a network
+    that reads them by their position).
+
+    Ctrl-C ends the work with the trainings that are finished, and says so.
 
     Parameters
     ----------
@@ -90,13 +98,19 @@ def ablation(
         A :class:`cellclf.Classifier`, the path of a saved one, or an AnnData that carries one. `None`: the one in
         `adata.uns['cellclf']`.
     ranking
-        Column of `adata.var` that ranks the genes, the highest first, such as ``"importance"`` or ``"mi"``.
+        Column of `adata.var` that ranks the genes, the highest first, such as ``"importance"`` (which `None` stands for) or
+        ``"mi"``. Not with `genes`.
+    genes
+        Instead of a ranking, the genes to remove or keep: a list of names, or a mapping of names of sets to lists. Genes
+        that the classifier does not read have no say.
     sizes
-        Numbers of genes removed or kept. `None`: about 1, 4, 14 and 50 % of the classifier's genes.
+        Numbers of genes removed or kept along the ranking. `None`: about 1, 4, 14 and 50 % of the classifier's genes. Not
+        with `genes`.
     modes
-        ``"remove"`` so many genes, ``"keep"`` only so many, or both.
+        ``"remove"`` these genes, ``"keep"`` only these, or both.
     orders
-        ``"ranked"``, ``"random"``, or both.
+        ``"ranked"`` (with `genes`: ``"given"``), ``"random"`` (as many genes drawn from all of the classifier's), or both
+        (`None`).
     n_repeats
         Trainings of each kind; each has a seed of its own, and random genes of its own.
     rows
@@ -120,20 +134,26 @@ def ablation(
     An :class:`cellclf.tl.Ablation`. Sets the following fields:
 
     `adata.uns['ablation']` : dict
-        Record of the call, with the columns of `trainings` and `summary`, and `n_rows`.
+        Record of the call, with the columns of `trainings` and `summary`, `n_rows` and `interrupted`.
 
     Raises
     ------
     KeyError
         There is no classifier or ranking, or a column or layer is not in `adata`.
+    TypeError
+        A set of `genes` is a string.
     ValueError
-        `adata` lacks rows or genes that the classifier was trained on, `ranking` is not numeric, a mode, an order or a
-        number is out of range.
+        `adata` lacks rows or genes that the classifier was trained on, `ranking` is not numeric, a set holds no gene of the
+        classifier or all of them, a mode, an order or a number is out of range, or `genes` is given together with
+        `ranking` or `sizes`.
+    KeyboardInterrupt
+        The work was stopped before two trainings were finished.
 
     See Also
     --------
     cellclf.pl.ablation : the same as a picture.
     cellclf.tl.importance_check : the same question to the network as it is, without training.
+    cellclf.tl.importance : ``method="ablation"`` writes what is lost without each of several sets as importance.
 
     Examples
     --------
@@ -148,36 +168,29 @@ def ablation(
     model = resolve(adata, classifier, "cellclf")
     check_genes(model)
     check_number("n_repeats", n_repeats, "trainings")
-    chosen = _choices("modes", modes, MODES), _choices("orders", orders, ORDERS)
+    kinds = ORDERS if genes is None else GIVEN
+    chosen = _choices("modes", modes, MODES), _choices("orders", kinds if orders is None else orders, kinds)
+    if genes is not None and (ranking is not None or sizes is not None):
+        msg = "genes= names what to remove or keep, so ranking and sizes have no say. Leave out one or the other."
+        raise ValueError(msg)
     _, codes = truth(adata, model, label)
     mask = _slots.chosen_rows(adata, rows, split, codes >= 0)
     learnt = needed_rows(adata, model, codes, split)
     place, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
     material = lesson(adata, model, codes, learnt, layer=layer, gene_symbols=gene_symbols)
-    points = _sizes(sizes, len(place))
-    ranked = _ranked(adata, ranking, place)
+    plan = n_repeats, np.random.default_rng(rng)
+    if genes is None:
+        points, ranked = _sizes(sizes, len(place)), _ranked(adata, ranking or RANKING, place)
+        trials = along_ranking(ranked, points, *chosen, *plan)
+    else:
+        sets = _sets(genes, model, adata.var_names.to_numpy(dtype=object)[place])
+        trials = of_sets(sets, len(place), *chosen, *plan)
     _, values = fetch(adata, model, place, mask, layer=layer)
-    plan = _plan(ranked, points, *chosen, n_repeats, np.random.default_rng(rng))
-    found = []
-    for trial in tqdm(plan, desc="ablation", unit="training", leave=False, delay=1):
-        measures = _measured(model, material, values, codes[mask], trial)
-        found.append((trial.mode, trial.order, trial.n_genes, trial.repeat, *measures))
-    trainings = pd.DataFrame(found, columns=["mode", "order", "n_genes", "repeat", *MEASURES])
-    result = Ablation(trainings, _summary(trainings))
-    call: dict[str, Any] = {
-        "ranking": ranking,
-        "sizes": sizes,
-        "modes": chosen[0],
-        "orders": chosen[1],
-        "n_repeats": n_repeats,
-    }
-    call |= {
-        "rows": rows if rows is None or isinstance(rows, str) else "mask",
-        "rng": rng,
-        "label": label,
-        "layer": layer,
-    }
-    call |= {"gene_symbols": gene_symbols, "split": split, "key_added": key_added}
+    trainings, interrupted = train_trials(model, material, values, codes[mask], trials)
+    result = Ablation(trainings, summary_of(trainings), interrupted)
+    call: dict[str, Any] = {"ranking": ranking, "genes": genes, "sizes": sizes, "modes": chosen[0], "orders": chosen[1]}
+    call |= {"n_repeats": n_repeats, "rows": rows if rows is None or isinstance(rows, str) else "mask", "rng": rng}
+    call |= {"label": label, "layer": layer, "gene_symbols": gene_symbols, "split": split, "key_added": key_added}
     record = _slots.record(
         "tl.ablation",
         call,
@@ -185,68 +198,10 @@ def ablation(
         trainings=columns_of(trainings),
         summary=columns_of(result.summary),
         n_rows=int(mask.sum()),
+        interrupted=interrupted,
     )
     _slots.write(adata, {"uns": {key_added: record}})
     return result
-
-
-class _Trial(NamedTuple):
-    """A training to be done: with the genes `kept` (columns of the model's genes)."""
-
-    mode: str
-    order: str
-    n_genes: int
-    repeat: int
-    kept: np.ndarray
-    seed: int
-
-
-def _plan(
-    ranked: np.ndarray,
-    sizes: np.ndarray,
-    modes: tuple[str, ...],
-    orders: tuple[str, ...],
-    n_repeats: int,
-    generator: np.random.Generator,
-) -> list[_Trial]:
-    """List all trainings; those of a repeat share their seed and their random order."""
-    trials = []
-    every = np.sort(ranked)
-    for repeat in range(n_repeats):
-        seed, shuffled = int(generator.integers(2**62)), generator.permutation(every)
-        trials.append(_Trial("all", "none", len(every), repeat, every, seed))
-        for mode in modes:
-            for order in orders:
-                genes = ranked if order == "ranked" else shuffled
-                for size in sizes.tolist():
-                    kept = genes[:size] if mode == "keep" else genes[size:]
-                    trials.append(_Trial(mode, order, size, repeat, np.sort(kept), seed))
-    return trials
-
-
-def _measured(
-    model: Classifier, material: Lesson, values: np.ndarray, y: np.ndarray, trial: _Trial
-) -> tuple[float, float, float]:
-    """Train on the genes that are kept, and judge the network."""
-    title = f"{trial.mode} {trial.n_genes}, {trial.order}"
-    kept, silent = trial.kept, None
-    if model.network.first_linear is None:
-        silent = np.isin(np.arange(values.shape[1]), kept, invert=True)
-        kept = np.arange(values.shape[1])
-    pupil = teach(model, material.part(genes=kept), seed=trial.seed, title=title, silent=silent)
-    x = pupil.preprocessing.apply(np.ascontiguousarray(values[:, kept]))
-    if silent is not None:
-        x[:, silent] = 0
-    proba = softmax(logits(pupil.network, x, device_of(model.options.device)) / model.temperature, axis=1)
-    table = stats.confusion(y, proba.argmax(axis=1), len(model.classes))
-    return stats.log_loss(proba, y), stats.accuracy(table), stats.macro_f1(table)
-
-
-def _summary(trainings: pd.DataFrame) -> pd.DataFrame:
-    """Average over the repeats."""
-    groups = trainings.groupby(["mode", "order", "n_genes"], sort=False)[list(MEASURES)]
-    spread = groups.std(ddof=1).add_suffix("_sd")
-    return groups.mean().join(spread).reset_index()
 
 
 def _sizes(sizes: Sequence[int] | None, n_genes: int) -> np.ndarray:
@@ -258,6 +213,20 @@ def _sizes(sizes: Sequence[int] | None, n_genes: int) -> np.ndarray:
         msg = "sizes holds 0: nothing would be removed, or kept. Give numbers of 1 or more; all genes are trained on anyway."
         raise ValueError(msg)
     return found
+
+
+def _sets(genes: Any, model: Classifier, names: np.ndarray) -> dict[str, np.ndarray]:
+    """Find the user's genes among those of the model, which are called `names` in the AnnData; some must stay."""
+    given = genes if isinstance(genes, Mapping) else {SET: genes}
+    sets = {str(name): columns_of_set(f"genes[{name!r}]", given[name], model, names) for name in given}
+    if not sets:
+        msg = f"genes={genes!r} names no set. Give a list of genes, or a mapping of names to such lists."
+        raise ValueError(msg)
+    for name, columns in sets.items():
+        if len(columns) == len(names):
+            msg = f"genes[{name!r}] holds all {len(names)} genes of the classifier: none would stay, or go. Give fewer."
+            raise ValueError(msg)
+    return sets
 
 
 def _ranked(adata: AnnData, ranking: str, place: np.ndarray) -> np.ndarray:

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellclf import _slots, stats
-from cellclf._preprocessing import Preprocessing, normalise
+from cellclf import stats
+from cellclf._preprocessing import Preprocessing
 from cellclf.fit import Rows
 from cellclf.fit import train as fit_network
 from cellclf.nn import Linear
 from cellclf.tl import _start
+from cellclf.tl._at_hand import cells
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cellclf._classifier import Classifier
     from cellclf._types import Matrix
-    from cellclf.fit import Fit, Trained
+    from cellclf.fit import Cells, Fit, Store, Trained
+    from cellclf.fit._task import Initial
     from cellclf.nn._registry import Description
     from cellclf.tl._rows import LearningRows
 
@@ -30,7 +32,10 @@ logger = logging.getLogger("cellclf")
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be learnt from matrix `x` with columns `names`, and how; `columns_for` chooses genes from given rows."""
+    """What is to be learnt from matrix `x` with columns `names`, and how; `columns_for` chooses genes from given rows.
+
+    `cache` is a folder for a file of the values, in `half` precision if asked for; `store` is the file once it is written.
+    """
 
     x: Matrix
     names: np.ndarray
@@ -41,6 +46,9 @@ class Problem:
     seed: int
     start: Classifier | None = None
     checkpoint: Path | None = None
+    cache: Path | None = None
+    half: bool = False
+    store: Store | None = None
 
     @property
     def n_classes(self) -> int:
@@ -61,50 +69,42 @@ class Attempt:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the user stopped either training."""
-        return self.network.interrupted or (self.linear is not None and self.linear.interrupted)
+        """Whether the user stopped the training."""
+        return self.network.interrupted
 
 
 def attempt(problem: Problem, rows: np.ndarray, counts: bool, after: Attempt | None = None) -> Attempt:
-    """Train network and linear network on `rows`; `after` a draft, for as many epochs as it found best."""
+    """Train network and linear network side by side; `after` a draft, for as many epochs as it found best."""
     columns = problem.columns_for(rows)
-    raw, totals = _raw(problem, rows, columns)
-    if counts and (raw < 0).any():
-        msg = "The matrix holds negative numbers, which are no counts. Name the layer with counts, or Fit(preprocess='none')."
-        raise ValueError(msg)
-    y = problem.rows.found.codes[rows]
-    information = _information(raw, y, problem)
-    values = normalise(raw, totals) if counts else raw
-    preprocessing = Preprocessing.learn(values, counts=counts, scale=problem.options.scale)
-    preprocessing = preprocessing.weighted(information, problem.options.information_power)
-    if problem.start is not None:
-        preprocessing = _start.preprocessing(problem.start, preprocessing, problem.names[columns])
-    scaled, valid = Rows(preprocessing.apply(values), y), None
+    preprocessing, scaled = _prepared(problem, rows, columns, counts)
+    valid = None
     if after is None and problem.rows.valid.any():
-        raw, totals = _raw(problem, problem.rows.valid, columns)
-        values = normalise(raw, totals) if counts else raw
-        valid = Rows(preprocessing.apply(values), problem.rows.found.codes[problem.rows.valid])
+        raw = cells(problem, problem.rows.valid, columns, counts=counts)
+        valid = _laid_out(problem, raw.scaled(preprocessing), problem.rows.valid)
 
-    def trained(name: str, description: Description, options: Fit) -> Trained:
-        """Train one of the networks."""
-        start, genes, classes = problem.start, problem.names[columns], problem.rows.found.classes
-        stage = f"{name}{', all rows' if after else ''}"
-        return fit_network(
-            description,
-            scaled,
-            valid,
-            options,
-            n_classes=problem.n_classes,
-            seed=problem.seed,
-            epochs=None if after is None else getattr(after, name).best_epoch,
-            initial=None if start is None else _start.weights(start, name, description, genes, classes),
-            title=stage,
-            checkpoint=problem.checkpoint
-            and problem.checkpoint / f"{stage.replace(', ', '-').replace(' ', '-')}.safetensors",
-        )
+    def initial(name: str, description: Description) -> Initial:
+        """Return the weights to begin with."""
+        if problem.start is None:
+            return None
+        return _start.weights(problem.start, name, description, problem.names[columns], problem.rows.found.classes)
 
-    network = trained("network", problem.description, problem.options)
-    linear = trained("linear", Linear(), _for_the_bar(problem.options)) if problem.n_classes else None
+    title = "train, all rows" if after else "train"
+    network = fit_network(
+        problem.description,
+        scaled,
+        valid,
+        problem.options,
+        n_classes=problem.n_classes,
+        seed=problem.seed,
+        epochs=None if after is None else after.network.best_epoch,
+        initial=initial("network", problem.description),
+        title=title,
+        beside=Linear() if problem.n_classes else None,
+        initial_beside=initial("linear", Linear()) if problem.n_classes else None,
+        checkpoint=problem.checkpoint
+        and problem.checkpoint / f"{title.replace(', ', '-').replace(' ', '-')}.safetensors",
+    )
+    linear = None if network.beside is None else replace(network, network=network.beside)
     return Attempt(columns, preprocessing, scaled, valid, network, linear)
 
 
@@ -120,26 +120,24 @@ def find_counts(problem: Problem) -> bool:
     return counts
 
 
-def _for_the_bar(options: Fit) -> Fit:
-    """Return the settings of the linear network: penalties of the network's layers are not its own."""
-    return replace(options, members=1, devices=1, l1=0.0, l2=(), group_l1=0.0)
+def _prepared(problem: Problem, rows: np.ndarray, columns: np.ndarray, counts: bool) -> tuple[Preprocessing, Rows]:
+    """Learn the preprocessing on the rows, and apply it."""
+    values = cells(problem, rows, columns, counts=counts)
+    information = _information(values, problem.rows.found.codes[rows], problem)
+    values = values.normalised() if counts else values
+    preprocessing = Preprocessing.learn(values, counts=counts, scale=problem.options.scale)
+    preprocessing = preprocessing.weighted(information, problem.options.information_power)
+    if problem.start is not None:
+        preprocessing = _start.preprocessing(problem.start, preprocessing, problem.names[columns])
+    return preprocessing, _laid_out(problem, values.scaled(preprocessing), rows)
 
 
-def _raw(problem: Problem, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fetch the values of the chosen genes and the totals of the rows, refusing what cannot be learnt from."""
-    values, totals = stats.dense(problem.x, rows, columns)
-    if not np.isfinite(values).all():
-        bad = ~np.isfinite(values)
-        where = _slots.listing(problem.names[columns[bad.any(axis=0)]], 3)
-        msg = (
-            f"{int(bad.any(axis=1).sum())} cells have NaN or infinite values (genes {where}). "
-            "Remove or replace them first."
-        )
-        raise ValueError(msg)
-    return values, totals
+def _laid_out(problem: Problem, values: Cells, rows: np.ndarray) -> Rows:
+    """Make all values of the rows now, or leave them to be made batch by batch from the file."""
+    return Rows(values.in_memory() if problem.store is None else values, problem.rows.found.codes[rows])
 
 
-def _information(raw: np.ndarray, y: np.ndarray, problem: Problem) -> np.ndarray:
+def _information(raw: Cells, y: np.ndarray, problem: Problem) -> np.ndarray:
     """Measure what each gene tells about the class, as a share of what it could tell."""
     if problem.options.information_power == 0 or not problem.n_classes:
         return np.ones(raw.shape[1])

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cellclf import _slots, stats
-from cellclf.tl._model import read, resolve, truth
+from cellclf.tl._inputs import check_number
+from cellclf.tl._judge import Draws, before_and_after, intervals, levels, look, rows_to_judge, strangers, tables
+from cellclf.tl._model import resolve
+from cellclf.tl._tables import columns
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    import pandas as pd
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
-
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
-REPORT = ("precision", "recall", "f1", "support")
+    from cellclf._types import Rng
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,19 +32,40 @@ class Evaluation:
     ----------
     summary
         One row each for the network, the linear network on the same genes and rows, and the class prior; columns
-        accuracy, balanced_accuracy, macro_f1, log_loss (nats) and calibration_error.
+        accuracy, balanced_accuracy, macro_f1, median_f1, log_loss (nats), brier and calibration_error.
     report
         One row per class: precision, recall, f1, support (number of cells).
     confusion
         Number of cells by true class (rows) and predicted class (columns).
     n_rows
         Number of cells judged.
+    intervals
+        One row per number, with the ends `low` and `high` of its 95 % interval; columns `group` (empty for all cells, else a value
+        of the column given as `by`), `model`, `class` (empty for measures of all classes), `measure`, `value`, `low`, `high`,
+        `n_rows`. Of each class there are precision, recall, F1 and average precision, the last without an interval.
+    reliability
+        One row per bin of equally many cells, by confidence: `n_rows`, `confidence`, `accuracy`, and the 95 % interval of the
+        accuracy, `low` and `high`.
+    calibration
+        Log loss and calibration error of the network on these cells `before` and `after` its logits were divided by the
+        temperature.
+    confidences
+        Number of cells by confidence, in 20 equally wide bins from 0 to 1.
+    unseen
+        One row per class that the classifier never saw, whose cells are in none of the above: `n_rows`, `called` (the class most of
+        them were given), mean `confidence`, mean `unknown_score`, and the area under the ROC curve by which unknown score and
+        one minus confidence tell them from the cells judged, `auroc` and `auroc_confidence`.
     """
 
     summary: pd.DataFrame
     report: pd.DataFrame
     confusion: pd.DataFrame
     n_rows: int
+    intervals: pd.DataFrame
+    reliability: pd.DataFrame
+    calibration: pd.DataFrame
+    confidences: np.ndarray
+    unseen: pd.DataFrame
 
     def __str__(self) -> str:
         """Show the three models side by side."""
@@ -74,6 +96,16 @@ class Evaluation:
         """Expected calibration error of the top class, 15 bins."""
         return self._of_network("calibration_error")
 
+    @property
+    def median_f1(self) -> float:
+        """Median F1 over the classes that occur."""
+        return self._of_network("median_f1")
+
+    @property
+    def brier(self) -> float:
+        """Mean squared distance between probabilities and truth."""
+        return self._of_network("brier")
+
     def _of_network(self, metric: str) -> float:
         """Return a metric of the network itself."""
         return float(self.summary[metric]["network"])
@@ -87,7 +119,11 @@ def evaluate(
     rows: str | Sequence[bool] | np.ndarray | None = None,
     layer: str | None = None,
     gene_symbols: str | None = None,
+    by: str | None = None,
+    groups: str | None = None,
+    n_bootstrap: int = 500,
     split: str = "split",
+    rng: Rng = 0,
     key_added: str = "cellclf",
 ) -> Evaluation:
     """Judge a classifier on rows whose class is known, beside the class prior and a linear network.
@@ -101,7 +137,7 @@ def evaluate(
         `adata.uns[key_added]`.
     label
         Column of `adata.obs` with the true classes. `None`: the one that the classifier was trained on. Cells without
-        a class, or of a class that the classifier never saw, are left out (a warning counts the latter).
+        a class are left out; those of a class that the classifier never saw are told of by themselves, with a warning.
     rows
         ``"train"``, ``"valid"``, ``"test"`` or a boolean mask (n_obs). `None`: the test rows, else the validation rows,
         else all labelled rows.
@@ -109,8 +145,18 @@ def evaluate(
         Layer to use. `None`: the one that the classifier was trained on; ``"X"``: X itself.
     gene_symbols
         Column of `adata.var` with the gene names to match on.
+    by
+        Column of `adata.obs`, such as the batch, for whose values the measures are also given one by one.
+    groups
+        Column of `adata.obs`, such as the donor, whose values are drawn as a whole for the confidence intervals, since cells of
+        one donor are more alike than cells of two. `None`: cells are drawn one by one, which says how far the result would
+        scatter with other cells of the same donors.
+    n_bootstrap
+        Number of draws for the confidence intervals; 0 for none.
     split
         Column of `adata.obs` with train / valid / test.
+    rng
+        Seed or generator of the draws.
     key_added
         Where the classifier lies in `adata.uns`; also the first word of the written field.
 
@@ -119,19 +165,21 @@ def evaluate(
     An :class:`cellclf.tl.Evaluation`. Sets the following fields:
 
     `adata.uns['cellclf_evaluation']` : dict
-        Record of the call; `summary` (n_models × n_metrics) with `models` and `metrics`, `report` (n_classes × 4),
-        `confusion` (n_classes × n_classes, rows = truth), `classes`, `n_rows`.
+        Record of the call; `summary` (n_models × n_measures) with `models` and `metrics`, `report` (n_classes × 4),
+        `confusion` (n_classes × n_classes, rows = truth), `classes`, `n_rows`, `confidences`, and one array per column of
+        `intervals`, `reliability`, `calibration` and `unseen`.
 
     Raises
     ------
     KeyError
-        There is no classifier, or `label` or `layer` is not in `adata`.
+        There is no classifier, or `label`, `layer`, `by` or `groups` is not in `adata`.
     ValueError
-        None of the rows has a class of the classifier, or as for :func:`cellclf.tl.predict`.
+        None of the rows has a class of the classifier, `by` or `groups` lacks values, or as for :func:`cellclf.tl.predict`.
 
     See Also
     --------
-    cellclf.get.summary, cellclf.get.report, cellclf.get.confusion : the same tables from `adata`.
+    cellclf.get.summary, cellclf.get.report, cellclf.get.confusion, cellclf.get.intervals, cellclf.get.reliability, \
+    cellclf.get.unseen : the same tables from `adata`.
 
     Examples
     --------
@@ -141,57 +189,44 @@ def evaluate(
     >>> cc.tl.evaluate(adata).accuracy > 0.7
     True
     """
+    check_number("n_bootstrap", n_bootstrap, "draws", least=0)
     model = resolve(adata, classifier, key_added)
-    name, codes = truth(adata, model, label)
-    mask = _slots.chosen_rows(adata, rows, split, codes >= 0)
-    parts = [
-        block
-        for values in read(adata, model, mask, layer=layer, gene_symbols=gene_symbols)
-        for block in model.blocks(values.values)
-    ]
-    proba = np.concatenate([part.proba for part in parts])
-    models = {
-        "network": proba,
-        "linear": np.concatenate([part.linear_proba for part in parts]),
-        "prior": np.tile(model.prior, (len(proba), 1)),
+    name, codes, mask, others = rows_to_judge(adata, model, label, rows, split)
+    by_levels, units = levels(adata, "by", by, mask), levels(adata, "groups", groups, mask)
+    every = mask | (others.codes >= 0)
+    values, seen = look(adata, model, every, layer=layer, gene_symbols=gene_symbols), mask[every]
+    truth = codes[mask]
+    probabilities = {"network": values["network"][seen], "linear": values["linear"][seen]}
+    probabilities["prior"] = np.tile(model.prior, (len(truth), 1))
+    judged = {of: stats.Judged.of(proba, truth) for of, proba in probabilities.items()}
+    draws = Draws(n_bootstrap, int(np.random.default_rng(rng).integers(2**62)), units)
+    result = Evaluation(
+        **tables(judged, model.classes),
+        intervals=intervals(judged, model.classes, by_levels, draws),
+        calibration=before_and_after(probabilities["network"], truth, model.temperature),
+        unseen=strangers(values, seen, others._replace(codes=others.codes[every]), model.classes),
+    )
+    call: dict[str, Any] = {
+        "label": label,
+        "rows": rows if isinstance(rows, str) else None,
+        "layer": layer,
+        "split": split,
     }
-    result = _judge(models, codes[mask], model.classes)
-    call = {"label": label, "rows": rows if isinstance(rows, str) else None, "layer": layer, "split": split}
+    call |= {"by": by, "groups": groups, "n_bootstrap": n_bootstrap}
     record = _slots.record(
         "tl.evaluate",
         call,
         classes=model.classes,
         label=name,
         models=np.array(result.summary.index, dtype=object),
-        metrics=np.array(METRICS, dtype=object),
+        metrics=np.array(result.summary.columns, dtype=object),
         summary=result.summary.to_numpy(),
         report=result.report.to_numpy(dtype=np.float64),
         confusion=result.confusion.to_numpy(),
         n_rows=result.n_rows,
+        confidences=result.confidences,
+        calibration=columns(result.calibration.reset_index()),
+        **{table: columns(getattr(result, table)) for table in ("intervals", "reliability", "unseen")},
     )
     _slots.write(adata, {"uns": {f"{key_added}_evaluation": record}})
     return result
-
-
-def _judge(models: dict[str, np.ndarray], truth: np.ndarray, classes: np.ndarray) -> Evaluation:
-    """Measure each model's probabilities (n_cells, n_classes) against the truth."""
-    tables = {name: stats.confusion(truth, proba.argmax(axis=1), len(classes)) for name, proba in models.items()}
-    rows = {
-        name: [
-            stats.accuracy(tables[name]),
-            stats.balanced_accuracy(tables[name]),
-            stats.macro_f1(tables[name]),
-            stats.log_loss(proba, truth),
-            stats.expected_calibration_error(proba, truth),
-        ]
-        for name, proba in models.items()
-    }
-    report = stats.classification_report(tables["network"])
-    return Evaluation(
-        summary=pd.DataFrame.from_dict(rows, orient="index", columns=list(METRICS)).rename_axis("model"),
-        report=pd.DataFrame({name: report[name] for name in REPORT}, index=pd.Index(classes, name="class")),
-        confusion=pd.DataFrame(
-            tables["network"], index=pd.Index(classes, name="truth"), columns=pd.Index(classes, name="predicted")
-        ),
-        n_rows=len(truth),
-    )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scipy.sparse import csr_matrix
 from scipy.sparse import vstack as stack
-from scipy.stats import t as student
 
-from cellclf import _slots, stats
-from cellclf.attribution import attributions
+from cellclf import _slots
 from cellclf.fit._apply import logits
 from cellclf.fit._hardware import device_of
+from cellclf.tl._attributed import attributed
+from cellclf.tl._group_totals import GroupTotals
 from cellclf.tl._inputs import check_genes, check_number
 from cellclf.tl._lesson import training_rows
-from cellclf.tl._model import read, resolve, truth
+from cellclf.tl._model import resolve, truth
 from cellclf.tl._references import Baseline, check_baseline, class_means, references
 
 if TYPE_CHECKING:
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from cellclf.attribution._gradients import GradientMethod
 
 METHODS = ("integrated_gradients", "deep_lift", "gradient_shap")
-TINY = 1e-9  # scanpy's, so that a gene absent from both groups has a fold change of one
-COLUMNS = {"names": "O", "scores": "float32", "logfoldchanges": "float32", "pvals": "float64", "pvals_adj": "float64"}
 
 
 def explain(
@@ -147,30 +143,25 @@ def explain(
     if not mask.any():
         msg = f"None of the chosen rows has a value in adata.obs[{groups.name!r}]. Choose other `rows` or `groupby`."
         raise ValueError(msg)
-    where = {"layer": layer, "gene_symbols": gene_symbols}
+    where: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols}
     means = None
     if baseline == "class":
         _, codes = truth(adata, model, label)
         learnt = training_rows(adata, model, codes, split)
         means = class_means(adata, model, codes, codes >= 0 if learnt is None else learnt, **where)
     compared = references(model, baseline, means)
-    totals = _Totals(len(groups.classes), len(model.genes))
+    totals = GroupTotals(len(groups.classes), len(model.genes))
     network, device = model.network.to(device_of(model.options.device)), device_of(model.options.device)
-    seed = int(np.random.default_rng(rng).integers(2**61))
+    options: dict[str, Any] = {"method": method, "n_steps": n_steps, "rng": rng}
+
+    def called(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return logits(network, x, device).argmax(axis=1)
+
     kept = []
-    for number, block in enumerate(read(adata, model, mask, **where)):
-        x = model.inputs(block.values)
-        called = logits(network, x, device).argmax(axis=1)
-        options: dict[str, Any] = {
-            "method": method,
-            "n_steps": n_steps,
-            "seed": seed + number,
-            "temperature": model.temperature,
-        }
-        found = attributions(network, x, called, compared, **options)
-        totals.add(groups.codes[block.rows], found.values, block.values, found.change)
+    for part in attributed(adata, model, mask, called, compared, **options, **where):
+        totals.add(groups.codes[part.rows], part.found.values, part.values, part.found.change)
         if attribution_layer:
-            kept.append(csr_matrix(found.values.astype(np.float32)))
+            kept.append(csr_matrix(part.found.values.astype(np.float32)))
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
     read_layer = model.facts["layer"] if layer is None else layer
     params = {"groupby": groups.name, "reference": "rest", "method": method, "use_raw": False}
@@ -199,74 +190,6 @@ def explain(
     adata = adata.copy() if copy else adata
     _slots.write(adata, slots)
     return adata if copy else None
-
-
-@dataclass
-class _Totals:
-    """Sums over the cells of each group: of attributions, their squares, and normalised expression."""
-
-    n_groups: int
-    n_genes: int
-    sizes: np.ndarray = field(init=False)
-    sums: np.ndarray = field(init=False)
-    squares: np.ndarray = field(init=False)
-    expression: np.ndarray = field(init=False)
-    gap: float = 0.0
-    change: float = 0.0
-
-    def __post_init__(self) -> None:
-        shape = (self.n_groups, self.n_genes)
-        self.sizes = np.zeros(self.n_groups)
-        self.sums, self.squares, self.expression = (np.zeros(shape) for _ in range(3))
-
-    def add(self, codes: np.ndarray, parts: np.ndarray, values: np.ndarray, change: np.ndarray) -> None:
-        """Count a block of cells."""
-        for k in np.unique(codes):
-            mine = codes == k
-            self.sizes[k] += mine.sum()
-            self.sums[k] += parts[mine].sum(axis=0)
-            self.squares[k] += (parts[mine] ** 2).sum(axis=0)
-            self.expression[k] += values[mine].sum(axis=0, dtype=np.float64)
-        self.gap += float(np.abs(parts.sum(axis=1) - change).sum())
-        self.change += float(np.abs(change).sum())
-
-    @property
-    def completeness_gap(self) -> float:
-        """What is missing of the whole, as a share."""
-        return self.gap / self.change if self.change > 0 else 0.0
-
-    def tables(self, names: np.ndarray, columns: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
-        """Rank all genes of `adata` in each group with cells; `columns` are those of the model's genes (-1 = missing)."""
-        present = columns >= 0
-        ranked: dict[str, dict[str, np.ndarray]] = {name: {} for name in COLUMNS}
-        for k in np.flatnonzero(self.sizes).tolist():
-            mean = self.sums[k] / self.sizes[k]
-            pvalues = _pvalues(mean, self.squares[k], self.sizes[k])[present]
-            unread = {"scores": 0.0, "logfoldchanges": np.nan, "pvals": 1.0, "pvals_adj": 1.0}
-            values = {name: np.full(len(names), empty) for name, empty in unread.items()}
-            values["scores"][columns[present]] = mean[present]
-            values["logfoldchanges"][columns[present]] = self._fold_changes(k)[present]
-            values["pvals"][columns[present]] = pvalues
-            values["pvals_adj"][columns[present]] = stats.benjamini_hochberg(pvalues)
-            order = np.argsort(-values["scores"], kind="stable")
-            for name, column in ({"names": names} | values).items():
-                ranked[name][str(groups[k])] = column[order]
-        return {
-            name: pd.DataFrame(fields).to_records(index=False, column_dtypes=COLUMNS[name])
-            for name, fields in ranked.items()
-        }
-
-    def _fold_changes(self, k: int) -> np.ndarray:
-        """Compare the mean expression with that of the other cells; NaN where there are none, or values are scaled."""
-        rest = np.delete(np.arange(self.n_groups), k)
-        n_rest = self.sizes[rest].sum()
-        if n_rest == 0:
-            return np.full(self.n_genes, np.nan)
-        own, other = self.expression[k] / self.sizes[k], self.expression[rest].sum(axis=0) / n_rest
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            ratio = (np.expm1(own) + TINY) / (np.expm1(other) + TINY)
-            changes = np.log2(np.where(ratio > 0, ratio, np.nan))
-        return np.where(np.isfinite(changes), changes, np.nan)
 
 
 def _check(method: str, baseline: str, n_steps: int | None, rng: Rng, label: str | None) -> None:
@@ -299,15 +222,6 @@ def _groups(adata: AnnData, model: Classifier, groupby: str | None) -> _slots.La
             )
             raise KeyError(msg)
     return _slots.labels(adata, str(_slots.member(adata.obs, groupby, "groupby", "adata.obs").name))
-
-
-def _pvalues(mean: np.ndarray, squares: np.ndarray, size: float) -> np.ndarray:
-    """Test the mean of so many cells against zero; 1 where nothing varies or a single cell stands alone."""
-    if size < 2:
-        return np.ones_like(mean)
-    error = np.sqrt(np.maximum(squares / size - mean**2, 0) / (size - 1))
-    ratio = np.divide(np.abs(mean), error, out=np.zeros_like(mean), where=error > 0)
-    return 2 * student.sf(ratio, df=size - 1)
 
 
 def _spread(parts: list[csr_matrix], rows: np.ndarray, columns: np.ndarray, n_vars: int) -> csr_matrix:

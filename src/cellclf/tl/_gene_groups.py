@@ -65,31 +65,35 @@ def resolve_groups(
 
 
 def _named(groups: Mapping[str, Sequence[str]], model: Classifier, names: np.ndarray) -> dict[str, np.ndarray]:
-    """Find the user's genes; those that the classifier does not read have no say in any case."""
-    index, found = pd.Index(names), {}
+    """Find the user's genes, each in one group."""
+    found: dict[str, np.ndarray] = {}
     owner: dict[int, str] = {}
     for name, genes in groups.items():
-        if isinstance(genes, str):
-            msg = f"groups[{name!r}] is the string {genes!r}. Give a list of genes."
-            raise TypeError(msg)
-        columns = index.get_indexer(pd.Index([str(gene) for gene in genes], dtype=object))
-        columns = np.unique(columns[columns >= 0])
-        if len(columns) == 0:
-            msg = (
-                f"groups[{name!r}] holds no gene that the classifier reads ({_slots.listing(genes, 3)}; it reads, for "
-                f"example, {_slots.listing(model.genes, 3)}). Leave it out, or check the names."
-            )
-            raise ValueError(msg)
-        for column in columns:
+        found[str(name)] = columns_of_set(f"groups[{name!r}]", genes, model, names)
+        for column in found[str(name)].tolist():
             if column in owner:
                 msg = (
-                    f"{str(index[column])!r} is in the groups {owner[column]!r} and {str(name)!r}. A gene can be in one: "
+                    f"{str(names[column])!r} is in the groups {owner[column]!r} and {str(name)!r}. A gene can be in one: "
                     "score overlapping groups in calls of their own, with another `key_added`."
                 )
                 raise ValueError(msg)
             owner[column] = str(name)
-        found[str(name)] = columns
     return found
+
+
+def columns_of_set(title: str, genes: Any, model: Classifier, names: np.ndarray) -> np.ndarray:
+    """Find a user's genes among those of the model, called `names`; those that it does not read have no say in any case."""
+    if isinstance(genes, str):
+        msg = f"{title} is the string {genes!r}. Give a list of genes."
+        raise TypeError(msg)
+    columns = pd.Index(names).get_indexer(pd.Index([str(gene) for gene in genes], dtype=object))
+    if not (columns >= 0).any():
+        msg = (
+            f"{title} holds no gene that the classifier reads ({_slots.listing(genes, 3)}; it reads, for example, "
+            f"{_slots.listing(model.genes, 3)}). Leave it out, or check the names."
+        )
+        raise ValueError(msg)
+    return np.unique(columns[columns >= 0])
 
 
 def _clusters(groups: float, x: np.ndarray) -> dict[str, np.ndarray]:

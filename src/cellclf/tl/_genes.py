@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from cellclf.nn._registry import Description
     from cellclf.tl._rows import LearningRows
 
-N_GENES = 4000  # with inputs weighted by information the number hardly matters; fewer hurts bulk data
+N_GENES = 2000  # with inputs weighted by information the number hardly matters, and twice as many take twice as long
+
+
+def feature_names(adata: AnnData, x: Matrix, use_rep: str | None) -> np.ndarray:
+    """Return the names of the columns of the matrix; those of an embedding are numbered."""
+    if use_rep is None:
+        return _slots.unique_genes(adata)
+    return np.array([f"{use_rep}_{i}" for i in range(x.shape[1])], dtype=object)
 
 
 def given_columns(
@@ -91,11 +98,11 @@ def columns_for(x: Matrix, rows: LearningRows, columns: np.ndarray, ours: bool, 
     """Return the genes for a training on the rows of `mask`: a selection of ours is made anew on fewer rows."""
     if not ours or (mask == rows.final).all():
         return columns
-    table = stats.contingency(
-        x,
-        np.where(mask, rows.found.codes, -1),
-        bins=stats.bin_edges(x, mask, bins="auto"),
-        n_classes=len(rows.found.classes),
-    )
+    return most_informative(x, np.where(mask, rows.found.codes, -1), len(rows.found.classes))
+
+
+def most_informative(x: Matrix, codes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the columns that tell most about the class of the rows (codes, -1 for rows that have no say)."""
+    table = stats.contingency(x, codes, bins=stats.bin_edges(x, codes >= 0, bins="auto"), n_classes=n_classes)
     rank = _select_genes.rank(stats.mutual_information(table, corrected=True), N_GENES)
     return np.flatnonzero(~np.isnan(rank))

@@ -10,9 +10,10 @@ import pandas as pd
 from cellclf import _slots
 from cellclf.tl._gene_groups import check_groups
 from cellclf.tl._inputs import check_genes, check_number
-from cellclf.tl._listen import Found, by_gradients, by_permutation, by_weights
+from cellclf.tl._listen import by_gradients, by_permutation, by_weights
 from cellclf.tl._model import resolve
 from cellclf.tl._references import Baseline, check_baseline
+from cellclf.tl._relearn import by_ablation
 
 if TYPE_CHECKING:
     import os
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 
     from cellclf._classifier import Classifier
     from cellclf._types import Rng
+    from cellclf.tl._found import Found
 
+Method = Literal["permutation", "ablation", "weights", "integrated_gradients", "deep_lift", "gradient_shap"]
 CELLS = {"label", "layer", "rows", "rng", "split"}
 # what each method reads beyond the genes
 OPTIONS: dict[str, set[str]] = {
     "permutation": CELLS | {"groups", "measure", "n_repeats", "null", "within"},
+    "ablation": CELLS | {"groups", "measure", "n_repeats"},
     "weights": {"label", "layer", "norm", "null", "rng", "split"},
     "integrated_gradients": CELLS - {"rng"} | {"baseline", "n_steps"},
     "deep_lift": CELLS - {"rng"} | {"baseline"},
@@ -47,14 +51,14 @@ DEFAULTS = {
     "split": "split",
     "within": None,
 }
-RUN = {"permutation": by_permutation, "weights": by_weights}
+RUN = {"permutation": by_permutation, "ablation": by_ablation, "weights": by_weights}
 
 
 def importance(
     adata: AnnData,
     classifier: Classifier | AnnData | str | os.PathLike[str] | None = None,
     *,
-    method: Literal["permutation", "weights", "integrated_gradients", "deep_lift", "gradient_shap"] = "permutation",
+    method: Method = "permutation",
     measure: Literal["loss", "accuracy", "macro_f1"] = "loss",
     groups: Mapping[str, Sequence[str]] | float | None = None,
     within: str | None = None,
@@ -87,6 +91,10 @@ def importance(
     changed. All genes share the permutation of a repeat. A value around zero means that the classifier can do without
     the gene, which two genes that tell the same can both.
 
+    ``method="ablation"`` trains again without each of `groups`, and takes how much worse that is than trainings on all genes
+    (on the rows that the classifier learnt from, each pair with a seed in common): what is lost for good, rather than what
+    this network uses. :func:`cellclf.tl.ablation` does so along a ranking, or keeps only a set.
+
     ``method="weights"`` adds up the weights that leave the gene, for the gene scaled to unit standard deviation (or as
     :class:`cellclf.Fit` scaled it). It says what the network *can* listen to, and reads no cells.
 
@@ -96,10 +104,13 @@ def importance(
     mean over the classes.
 
     **The null.** For permutation and weights the network is trained once more, on the rows it learnt from, beside shadow
-    genes: copies of genes whose cells are shuffled :cite:p:`Kursa2010`, and which had to win their places by what they seem to tell, as the
-    genes had. With all importances taken in that second network,
+    genes: copies of genes whose cells are shuffled :cite:p:`Kursa2010`, and which had to win their places by what they
+    seem to tell, as the genes had. With all importances taken in that second network,
     :math:`q(t) = (1 + \#\{\text{shadows} \ge t\}) / \max(1, \#\{\text{genes} \ge t\})` estimates which share of the
-    genes at least that important owe it to chance. Where genes are correlated it is a heuristic.
+    genes at least that important owe it to chance. Where genes are correlated it is a heuristic. Permutation on fewer than
+    500 cells, or on cells that were learnt from, takes five such networks, each with shadows of its own (and in the second
+    case judged on a fifth of the cells, which it is not shown); genes and shadows of all five are pooled. Ctrl-C keeps the
+    importances, and of the null what is finished.
 
     Parameters
     ----------
@@ -109,18 +120,18 @@ def importance(
         A :class:`cellclf.Classifier`, the path of a saved one, or an AnnData that carries one. `None`: the one in
         `adata.uns['cellclf']`.
     method
-        ``"permutation"``, ``"weights"``, ``"integrated_gradients"``, ``"deep_lift"`` or ``"gradient_shap"``.
+        ``"permutation"``, ``"ablation"``, ``"weights"``, ``"integrated_gradients"``, ``"deep_lift"`` or ``"gradient_shap"``.
     measure
-        What permutation makes worse: ``"loss"``, ``"accuracy"`` or ``"macro_f1"``.
+        What permutation and ablation make worse: ``"loss"``, ``"accuracy"`` or ``"macro_f1"``.
     groups
-        Genes shuffled together: a mapping of names to genes (each in one group at most), the correlation above which
-        genes form a cluster (between 0 and 1, average linkage over the chosen rows), or a number of clusters. Every
-        gene of a group gets the group's importance; genes in no group are shuffled alone.
+        Genes shuffled together, or ablated together: a mapping of names to genes (each in one group at most), the
+        correlation above which genes form a cluster (between 0 and 1, average linkage over the chosen rows), or a number of
+        clusters. Every gene of a group gets the group's importance; genes in no group are shuffled alone, and not ablated.
     within
         Column of `adata.obs`: values are shuffled among cells of the same batch or class only.
     null
-        ``"shadow"``: compare with shadow genes, at the cost of one more training with up to twice the genes. ``"auto"``:
-        do so if `adata` holds the rows and genes that the classifier was trained on, no `groups` are given, and the network
+        ``"shadow"``: compare with shadow genes, at the cost of one more training (or five) with up to twice the genes.
+        ``"auto"``: do so if `adata` holds the rows and genes that the classifier was trained on, no `groups` are given, and the network
         begins with a linear layer (others are run whole for each gene and shadow, which takes long). `None`: do not.
     norm
         How weights are added up: ``"sum"`` of the absolute weights in the first layer, their length (``"l2"``), or
@@ -136,7 +147,7 @@ def importance(
         ``"train"``, ``"valid"``, ``"test"`` or a boolean mask (n_obs). `None`: the test rows, else the validation rows,
         else all labelled rows. Permutation holds their values of the classifier's genes in memory (4 bytes each).
     n_repeats
-        Number of permutations.
+        Number of permutations, or of trainings without each group.
     rng
         Seed or generator of the permutations, samples and shadows; the same seed gives the same importances.
     label
@@ -160,7 +171,7 @@ def importance(
     `adata.var['importance']` : :class:`pandas.Series` (n_vars, float64)
         Rise of the log loss in nats (or fall of accuracy or macro-F1), mean over the repeats; or sum of absolute weights;
         or mean absolute attribution. Exactly 0 for a gene that the classifier does not read; permutation gives 0 to one
-        that is constant over the cells.
+        that is constant over the cells, ablation NaN to one that is in no group.
     `adata.var['importance_se']` : :class:`pandas.Series` (n_vars, float64)
         Standard error of that mean, from the scatter of the repeats, or of the cells for gradients; NaN for one repeat
         and for weights.
@@ -171,9 +182,10 @@ def importance(
         the class's F1; of ``norm="path"`` the signed weight. Other weights have none.
     `adata.uns['importance']` : dict
         Record of the call, with `method`, `classes` and, by method, `n_rows`, `n_repeats`, `measure`, `unshuffled`
-        (the measure with nothing shuffled), `baseline` and `completeness_gap` (mean absolute difference
+        (the measure with nothing shuffled) or `unablated` (that of the trainings on all genes) and `interrupted` (Ctrl-C came
+        before all repeats were done), `baseline` and `completeness_gap` (mean absolute difference
         between the sum of a cell's attributions and its score above the baseline, as a share of the latter's mean); with
-        a null `n_shadows` and `n_passing`, the number of genes with q ≤ 0.05.
+        a null `n_networks`, `n_shadows` (of all of them) and `n_passing`, the number of genes with q ≤ 0.05.
 
     With `groups`, also `var["importance_group"]` (category, missing for genes in none), and `group_names`, `group_sizes`,
     `group_importance` and `group_importance_se` in the record. What an earlier call wrote and this one does not have is
@@ -264,6 +276,12 @@ def _check(method: str, options: dict[str, Any]) -> None:
     check_number("n_repeats", options["n_repeats"], "permutations")
     if options["n_steps"] is not None:
         check_number("n_steps", options["n_steps"], "steps")
+    if method == "ablation" and options["groups"] is None:
+        msg = (
+            "method='ablation' trains again for each group of genes, but groups=None. Give the groups (a mapping of names to "
+            "genes, say), or use cc.tl.ablation, which follows a ranking."
+        )
+        raise ValueError(msg)
     if options["groups"] is not None:
         check_groups(options["groups"])
         if options["null"] == "shadow":

@@ -11,19 +11,31 @@ from scipy.special import softmax
 
 from cellclf import _slots, stats
 from cellclf._classifier import Classifier
-from cellclf.fit._apply import embedding, logits
+from cellclf.fit._apply import logits
 from cellclf.fit._hardware import device_of
 from cellclf.fit._judge import no_worse
+from cellclf.tl._at_hand import at_hand
 from cellclf.tl._attempt import Attempt, Problem, attempt, find_counts
+from cellclf.tl._conformal import calibrate, folds_of
+from cellclf.tl._novelty import novelty
 
 if TYPE_CHECKING:
     from cellclf._preprocessing import Preprocessing
     from cellclf.fit import Rows, Trained
     from cellclf.nn._network import Network
 
+SMALLEST = np.finfo(np.float64).eps  # as stats.log_loss has it: a probability of zero would make the loss infinite
+
 
 def learn(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
     """Train, choose epoch and temperature on the validation rows, train again on all rows, and assemble the classifier."""
+    with at_hand(problem) as laid_out:
+        return _learnt(laid_out, facts)
+
+
+def _learnt(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
+    """Do so where the values can be read at random."""
+    folds = folds_of(problem)
     counts = find_counts(problem)
     draft = attempt(problem, problem.rows.train, counts)
     final = draft
@@ -33,6 +45,7 @@ def learn(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
         draft = replace(draft, network=replace(draft.network, interrupted=again.interrupted))
     temperature, proba = _calibrated(draft.network, draft.valid, problem)
     linear_temperature, linear_proba = _calibrated(draft.linear, draft.valid, problem)
+    conformal = calibrate(problem, folds, counts, draft, temperature)
     network = final.network.network
     gene_norms = _gene_norms(network, final.preprocessing)
     left = {"genes_left": int((gene_norms > 0).sum())} if problem.options.group_l1 else {}
@@ -43,7 +56,7 @@ def learn(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
         genes=problem.names[final.columns],
         classes=problem.rows.found.classes,
         preprocessing=final.preprocessing,
-        novelty=_novelty(network, final.rows, problem),
+        novelty=novelty(network, final.rows, temperature, problem),
         temperature=temperature,
         linear_temperature=linear_temperature,
         prior=_prior(final, problem.n_classes),
@@ -55,24 +68,18 @@ def learn(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
             "n_rows": len(final.rows.y),
             "best_epoch": draft.network.best_epoch,
             "batch_size": final.network.batch_size,
-            "interrupted": draft.interrupted,
+            "interrupted": draft.interrupted or (folds is not None and conformal is None),
             "skill": _skill(draft, proba, linear_proba, problem.n_classes),
+            "calibration": _calibration(draft, proba, problem),
             **left,
         },
+        conformal=conformal,
     )
 
 
 def _prior(fitted: Attempt, n_classes: int) -> np.ndarray:
     """Return the share of each class among the rows."""
     return np.bincount(fitted.rows.y, minlength=n_classes)[:n_classes] / len(fitted.rows.y)
-
-
-def _novelty(network: Network, rows: Rows, problem: Problem) -> stats.Novelty | None:
-    """Learn where the classes lie in the embedding; nothing where there are none."""
-    if not problem.n_classes:
-        return None
-    embedded = embedding(network, rows.x, device_of(problem.options.device))
-    return stats.Novelty.learn(embedded, rows.y, problem.n_classes)
 
 
 def _calibrated(trained: Trained | None, valid: Rows | None, problem: Problem) -> tuple[float, np.ndarray | None]:
@@ -84,6 +91,19 @@ def _calibrated(trained: Trained | None, valid: Rows | None, problem: Problem) -
     return temperature, softmax(scores / temperature, axis=1)
 
 
+def _calibration(draft: Attempt, proba: np.ndarray | None, problem: Problem) -> dict[str, float]:
+    """Measure what the temperature does on the rows that chose it, which trained nothing; nothing where there are none."""
+    if draft.valid is None or proba is None:
+        return {}
+    truth = draft.valid.y
+    before = softmax(logits(draft.network.network, draft.valid.x, device_of(problem.options.device)), axis=1)
+    return {"n_rows": len(truth)} | {
+        f"{name}_{when}": measure(probabilities, truth)
+        for name, measure in (("log_loss", stats.log_loss), ("calibration_error", stats.expected_calibration_error))
+        for when, probabilities in (("before", before), ("after", proba))
+    }
+
+
 def _skill(
     draft: Attempt, proba: np.ndarray | None, linear_proba: np.ndarray | None, n_classes: int
 ) -> dict[str, dict[str, float]]:
@@ -92,7 +112,8 @@ def _skill(
         return {}
     truth = draft.valid.y
     models = {"network": proba, "linear": linear_proba, "prior": np.tile(_prior(draft, n_classes), (len(truth), 1))}
-    _check_against_prior(*(-np.log(p[np.arange(len(truth)), truth]) for p in (proba, models["prior"])))
+    of_truth = (np.maximum(p[np.arange(len(truth)), truth], SMALLEST) for p in (proba, models["prior"]))
+    _check_against_prior(*(-np.log(p) for p in of_truth))
     skill = {}
     for name, probabilities in models.items():
         table = stats.confusion(truth, probabilities.argmax(axis=1), n_classes)

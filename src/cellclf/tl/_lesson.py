@@ -9,8 +9,11 @@ import numpy as np
 from cellclf import _slots, stats
 from cellclf._preprocessing import Preprocessing
 from cellclf.fit import Rows, train
+from cellclf.fit._several import train_several
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
@@ -34,6 +37,13 @@ class Pupil(NamedTuple):
 
     network: Network
     preprocessing: Preprocessing
+
+
+class Class(NamedTuple):
+    """Networks trained side by side; those of an `interrupted` training are as far as they came."""
+
+    pupils: list[Pupil]
+    interrupted: bool
 
 
 def training_rows(adata: AnnData, model: Classifier, codes: np.ndarray, split: str) -> np.ndarray | None:
@@ -82,6 +92,13 @@ def lesson(
 ) -> Lesson:
     """Read what a classifier learnt from; all of its genes must be there."""
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
+    check_all_there(model, columns)
+    raw, values = fetch(adata, model, columns, rows, layer=layer)
+    return Lesson(raw, values, codes[rows])
+
+
+def check_all_there(model: Classifier, columns: np.ndarray) -> None:
+    """Refuse an AnnData that lacks genes (columns of -1) of a classifier that is to be trained again."""
     if (columns < 0).any():
         absent = model.genes[columns < 0]
         msg = (
@@ -89,29 +106,19 @@ def lesson(
             "trained again. Give the AnnData that it was trained on."
         )
         raise ValueError(msg)
-    raw, values = fetch(adata, model, columns, rows, layer=layer)
-    return Lesson(raw, values, codes[rows])
 
 
 def teach(model: Classifier, material: Lesson, *, seed: int, title: str, silent: np.ndarray | None = None) -> Pupil:
     """Train a network as the classifier's was, on this material; inputs that are `silent` (mask) stay at zero."""
-    options, n_classes = model.options, len(model.classes)
-    preprocessing = Preprocessing.learn(material.values, counts=model.preprocessing.counts, scale=options.scale)
-    if options.information_power > 0:
-        every = np.ones(len(material.y), dtype=bool)
-        table = stats.contingency(
-            material.raw, material.y, bins=stats.bin_edges(material.raw, every, bins="auto"), n_classes=n_classes
-        )
-        preprocessing = preprocessing.weighted(stats.normalised_information(table), options.information_power)
-    inputs = preprocessing.apply(material.values)
+    preprocessing, inputs = _prepared(model, material)
     if silent is not None:
         inputs[:, silent] = 0
     trained = train(
         model.description,
         Rows(inputs, material.y),
         None,
-        options,
-        n_classes=n_classes,
+        model.options,
+        n_classes=len(model.classes),
         seed=seed,
         epochs=model.facts["best_epoch"] or None,
         title=title,
@@ -119,3 +126,40 @@ def teach(model: Classifier, material: Lesson, *, seed: int, title: str, silent:
     if trained.interrupted:
         raise KeyboardInterrupt
     return Pupil(trained.network, preprocessing)
+
+
+def teach_several(
+    model: Classifier, material: Lesson, chosen: Sequence[np.ndarray] | None, *, seeds: Sequence[int], title: str
+) -> Class:
+    """Train networks side by side as the classifier's was, each on the rows chosen for it, or on all."""
+    if chosen is None:
+        ready = [(*_prepared(model, material), material.y)] * len(seeds)
+    else:
+        ready = [(*_prepared(model, part), part.y) for part in map(material.part, chosen)]
+    found = train_several(
+        model.description,
+        [Rows(inputs, y) for _, inputs, y in ready],
+        model.options,
+        n_classes=len(model.classes),
+        seeds=seeds,
+        epochs=model.facts["best_epoch"] or None,
+        title=title,
+    )
+    pupils = [Pupil(network, scaling) for network, (scaling, *_) in zip(found.networks, ready, strict=True)]
+    return Class(pupils, found.interrupted)
+
+
+def _prepared(model: Classifier, material: Lesson) -> tuple[Preprocessing, np.ndarray]:
+    """Learn the scaling and weighing of the inputs from this material, and apply them."""
+    options = model.options
+    preprocessing = Preprocessing.learn(material.values, counts=model.preprocessing.counts, scale=options.scale)
+    if options.information_power > 0:
+        every = np.ones(len(material.y), dtype=bool)
+        table = stats.contingency(
+            material.raw,
+            material.y,
+            bins=stats.bin_edges(material.raw, every, bins="auto"),
+            n_classes=len(model.classes),
+        )
+        preprocessing = preprocessing.weighted(stats.normalised_information(table), options.information_power)
+    return preprocessing, preprocessing.apply(material.values)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellclf import _slots
-from cellclf.attribution import attributions, first_layer_norms, path_weights, permutation_importance
+from cellclf.attribution import first_layer_norms, path_weights, permutation_importance
 from cellclf.fit._hardware import device_of
+from cellclf.tl._attributed import attributed
+from cellclf.tl._found import Found, group_table, judged_rows, placed
 from cellclf.tl._gene_groups import resolve_groups
-from cellclf.tl._inputs import inputs, spread
+from cellclf.tl._inputs import inputs
 from cellclf.tl._lesson import needed_rows, training_rows
-from cellclf.tl._model import find_genes, read, truth
+from cellclf.tl._model import find_genes, truth
 from cellclf.tl._references import class_means, references
 from cellclf.tl._shadows import LEVEL, shadow_null
 
@@ -28,22 +30,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cellclf")
 
-
-@dataclass
-class Found:
-    """Importance of all genes of an AnnData (n_vars), and what else was found; `facts` are recorded."""
-
-    mean: np.ndarray
-    error: np.ndarray
-    by_class: np.ndarray | None = None
-    qvalue: np.ndarray | None = None
-    group: np.ndarray | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+FEW, NETWORKS = 500, 5  # so many rows or fewer are too few to judge shadows in one network; then in how many
+SHUFFLED, MOST_REPEATS = 600, 20  # (row, repeat) pairs of the null, where the rows are few
 
 
 def by_permutation(adata: AnnData, model: Classifier, call: dict[str, Any]) -> Found:
     """Shuffle each gene of the model, or each group, among the chosen rows."""
-    codes, mask = _judged(adata, model, call, least=2)
+    codes, mask = judged_rows(adata, model, call, least=2)
     where = {"layer": call["layer"], "gene_symbols": call["gene_symbols"]}
     x = inputs(adata, model, mask, **where)
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=call["gene_symbols"])
@@ -69,18 +62,21 @@ def by_permutation(adata: AnnData, model: Classifier, call: dict[str, Any]) -> F
     facts |= {"unshuffled": found.baseline}
     label = None
     if groups is not None:
-        facts |= _group_table(groups, mean, error)
+        facts |= group_table(groups, mean, error)
         label = np.full(len(columns), None, dtype=object)
         for name, members in zip(groups.names, groups.members, strict=True):
             label[members] = name
         mean, error, by_class = (groups.each(values, len(columns)) for values in (mean, error, by_class))
 
-    def score(pupil: Pupil, rows: np.ndarray) -> np.ndarray:
-        return shuffle(pupil.network.to(device), rows).by_repeat.mean(axis=1)
+    def score(pupil: Pupil, inputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        strata = None if call["within"] is None else shuffle.keywords["strata"][rows]
+        repeats = max(int(call["n_repeats"]), min(MOST_REPEATS, math.ceil(SHUFFLED / len(rows))))
+        mine = {"y": codes[mask][rows], "strata": strata, "n_repeats": repeats}
+        return shuffle(pupil.network.to(device), inputs, **mine).by_repeat.mean(axis=1)
 
     null = _null(adata, model, codes, mask, null_seed, call, score)
     absent = np.bincount(codes[mask], minlength=len(model.classes)) == 0
-    return _placed(adata, columns, mean, error, by_class, null, absent, facts, label)
+    return placed(adata, columns, mean, error, by_class, null, absent, facts, label)
 
 
 def by_weights(adata: AnnData, model: Classifier, call: dict[str, Any]) -> Found:
@@ -94,7 +90,7 @@ def by_weights(adata: AnnData, model: Classifier, call: dict[str, Any]) -> Found
         paths = path_weights(network) * scale[:, None]
         return np.abs(paths).sum(axis=1), paths
 
-    def score(pupil: Pupil, rows: np.ndarray) -> np.ndarray:
+    def score(pupil: Pupil, inputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return weigh(pupil.network, pupil.preprocessing.weight)[0]
 
     sums, paths = weigh(model.network, model.preprocessing.weight)
@@ -104,36 +100,26 @@ def by_weights(adata: AnnData, model: Classifier, call: dict[str, Any]) -> Found
         codes = truth(adata, model, call["label"])[1] if call["null"] == "shadow" else _codes(adata, model, call)
         null = None if codes is None else _null(adata, model, codes, np.zeros(adata.n_obs, bool), seed, call, score)
     nothing = np.full(len(columns), np.nan)
-    return _placed(adata, columns, sums, nothing, paths, null, None, {"norm": call["norm"]}, None)
+    return placed(adata, columns, sums, nothing, paths, null, None, {"norm": call["norm"]}, None)
 
 
 def by_gradients(adata: AnnData, model: Classifier, call: dict[str, Any]) -> Found:
     """Average what each gene contributes to the score of a cell's own class, a block of cells at a time."""
-    codes, mask = _judged(adata, model, call, least=1)
+    codes, mask = judged_rows(adata, model, call, least=1)
     where = {"layer": call["layer"], "gene_symbols": call["gene_symbols"]}
     means = None
     if call["baseline"] == "class":
         learnt = training_rows(adata, model, codes, call["split"])
         means = class_means(adata, model, codes, codes >= 0 if learnt is None else learnt, **where)
-    network = model.network.to(device_of(model.options.device))
-    seed = int(np.random.default_rng(call["rng"]).integers(2**62))
+    compared = references(model, call["baseline"], means)
     sums, squares = np.zeros((len(model.classes), len(model.genes))), np.zeros(len(model.genes))
     gap = change = 0.0
-    for number, block in enumerate(read(adata, model, mask, **where)):
-        found = attributions(
-            network,
-            model.inputs(block.values),
-            codes[block.rows],
-            references(model, call["baseline"], means),
-            method=call["method"],
-            n_steps=call["n_steps"],
-            seed=(seed + number) % 2**62,
-            temperature=model.temperature,
-        )
-        size = np.abs(found.values)
-        for k in np.unique(codes[block.rows]):
-            sums[k] += size[codes[block.rows] == k].sum(axis=0)
-        squares += (size**2).sum(axis=0)
+    options = {name: call[name] for name in ("method", "n_steps", "rng")}
+    for part in attributed(adata, model, mask, lambda rows, _: codes[rows], compared, **options, **where):
+        found, size, classes = part.found, np.abs(part.found.values), codes[part.rows]
+        for k in np.unique(classes):
+            sums[k] += size[classes == k].sum(axis=0)
+        squares += np.einsum("ij,ij->j", size, size)
         gap += float(np.abs(found.values.sum(axis=1) - found.change).sum())
         change += float(np.abs(found.change).sum())
     sizes = np.bincount(codes[mask], minlength=len(model.classes))
@@ -145,17 +131,7 @@ def by_gradients(adata: AnnData, model: Classifier, call: dict[str, Any]) -> Fou
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=call["gene_symbols"])
     facts = {"n_rows": n_rows, "baseline": call["baseline"], "completeness_gap": gap / change if change > 0 else 0.0}
     by_class = (sums / np.maximum(sizes, 1)[:, None]).T
-    return _placed(adata, columns, mean, error, by_class, None, sizes == 0, facts, None)
-
-
-def _judged(adata: AnnData, model: Classifier, call: dict[str, Any], *, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the class of each cell and the mask of the chosen rows."""
-    _, codes = truth(adata, model, call["label"])
-    mask = _slots.chosen_rows(adata, call["rows"], call["split"], codes >= 0)
-    if mask.sum() < least:
-        msg = f"Only {int(mask.sum())} of the chosen rows has a class of the classifier; shuffling needs {least}. Choose other `rows`."
-        raise ValueError(msg)
-    return codes, mask
+    return placed(adata, columns, mean, error, by_class, None, sizes == 0, facts, None)
 
 
 def _codes(adata: AnnData, model: Classifier, call: dict[str, Any]) -> np.ndarray | None:
@@ -178,7 +154,13 @@ def _null(
         return None
     learnt = needed_rows(adata, model, codes, call["split"])
     where = {"layer": call["layer"], "gene_symbols": call["gene_symbols"]}
-    null = shadow_null(adata, model, codes, learnt, mask, seed=seed, score=score, **where)
+    several = bool(mask.any()) and (mask.sum() < FEW or (mask & learnt).any())
+    try:
+        n_networks = NETWORKS if several else 1
+        null = shadow_null(adata, model, codes, learnt, mask, n_networks=n_networks, seed=seed, score=score, **where)
+    except KeyboardInterrupt:
+        logger.warning("Interrupted: the importances are kept, without a null.")
+        return None
     logger.info("%d of %d genes pass a q-value of %g.", null.n_passing, len(null.qvalues), LEVEL)
     return null
 
@@ -190,41 +172,3 @@ def _strata(adata: AnnData, within: str | None, mask: np.ndarray) -> np.ndarray 
     column = _slots.member(adata.obs, within, "within", "adata.obs")
     values = column.astype(object).where(column.notna(), None).to_numpy()[mask]
     return np.unique([repr(value) for value in values], return_inverse=True)[1]
-
-
-def _group_table(groups: Any, mean: np.ndarray, error: np.ndarray) -> dict[str, Any]:
-    """Record each group: its name, number of genes, importance and error."""
-    n = len(groups.names)
-    return {
-        "group_names": np.array(groups.names, dtype=object),
-        "group_sizes": np.array([len(members) for members in groups.members], dtype=np.int64),
-        "group_importance": mean[:n],
-        "group_importance_se": error[:n],
-    }
-
-
-def _placed(
-    adata: AnnData,
-    columns: np.ndarray,
-    mean: np.ndarray,
-    error: np.ndarray,
-    by_class: np.ndarray | None,
-    null: Null | None,
-    absent: np.ndarray | None,
-    facts: dict[str, Any],
-    label: np.ndarray | None,
-) -> Found:
-    """Put what was found of the model's genes at their places among the genes of `adata`."""
-    unknown = bool(np.isnan(error).all())
-    found = Found(spread(adata, columns, mean), spread(adata, columns, error, np.nan if unknown else 0.0), facts=facts)
-    if by_class is not None:
-        found.by_class = spread(adata, columns, by_class)
-        if absent is not None:
-            found.by_class[:, absent] = np.nan
-    if null is not None:
-        found.qvalue = spread(adata, columns, null.qvalues, 1.0)
-        facts |= {"n_shadows": null.n_shadows, "n_passing": null.n_passing, "level": LEVEL}
-    if label is not None:
-        found.group = np.full(adata.n_vars, None, dtype=object)
-        found.group[columns[columns >= 0]] = label[columns >= 0]
-    return found

@@ -113,10 +113,10 @@ def panel_curve(
     n_genes
         Sizes of the panels. Sizes beyond the number of ranked genes are left out.
     by
-        What ranks the genes. ``"mi"``: the classes take turns, as in :func:`cellclf.pp.select_genes`. Any other score of
-        :func:`cellclf.pp.gene_scores` is computed afresh on the training rows and orders them. Any other column of
-        `adata.var`, such as ``"selected_rank"``, is taken as it stands, and must not have been learnt from validation or
-        test rows.
+        What ranks the genes. ``"mi"``: the default of :func:`cellclf.pp.select_genes`, for all classes together. Any other
+        score of :func:`cellclf.pp.gene_scores` is computed afresh on the training rows and orders them. Any other column
+        of `adata.var`, such as ``"selected_rank"``, is taken as it stands, and must not have been learnt from validation
+        or test rows.
     ascending
         The smallest value is the best, as for ranks.
     network
@@ -187,7 +187,8 @@ def panel_curve(
         raise ValueError(msg)
     scores = _gene_scores.compute(x, np.where(rows.train, rows.found.codes, -1), len(rows.found.classes))
     if by == "mi" and not ascending:
-        order = stats.covering(x, rows.train, _conditions.corrected_by_class(scores), n_genes=sizes[-1])
+        codes = np.where(rows.train, rows.found.codes, -1)
+        order = stats.covering(x, codes, _conditions.corrected_by_class(scores), n_genes=sizes[-1])
     else:
         ours = by in _gene_scores.SCORES
         order = stats.by_score(scores[by] if ours else _conditions.scores(adata, by), ascending=ascending)

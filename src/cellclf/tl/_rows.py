@@ -43,12 +43,30 @@ def plan(
         slots = _split.slots(codes, {"label": found.name, "rng": seed})
     labelled = found.codes >= 0
     train = labelled if masks is None else labelled & masks["train"]
-    found = _slots.keep_classes(found, train, what="training rows")
+    found = _of_training_rows(found, train)
     known = found.codes >= 0
     valid = np.zeros_like(known) if masks is None else known & masks["valid"]
     if valid.any():
         return LearningRows(found, train, valid, refit=False), slots
     return _taken_out(found, train, fit, seed), slots
+
+
+def _of_training_rows(found: _slots.Labels, train: np.ndarray) -> _slots.Labels:
+    """Keep the classes of the training rows, and say which ones they lack."""
+    kept = _slots.keep_classes(found, train, what="training rows")
+    lacking = [name for name in found.classes if name not in kept.classes]
+    if lacking:
+        msg = (
+            f"No training row has the class {_slots.listing(lacking, 3)}; the classifier will never predict it. "
+            "Mark some of its cells as training rows, or remove the label from them."
+        )
+        _slots.warn(msg)
+    return kept
+
+
+def within(found: _slots.Labels, train: np.ndarray, fit: Fit, seed: int) -> LearningRows:
+    """Decide which of some labelled rows (mask) train and which validate, where nothing but these may be learnt from."""
+    return _taken_out(_slots.restrict(found, train, what="training rows"), train, fit, seed)
 
 
 def _without_label(adata: AnnData, split: str | None, fit: Fit, seed: int) -> LearningRows:

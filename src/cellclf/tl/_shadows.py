@@ -8,7 +8,7 @@ import numpy as np
 
 from cellclf import _slots, stats
 from cellclf.attribution import shadow_qvalues
-from cellclf.tl._lesson import Lesson, Pupil, fetch, lesson, teach
+from cellclf.tl._lesson import Lesson, Pupil, check_all_there, fetch, teach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +21,11 @@ LEVEL = 0.05
 
 
 class Null(NamedTuple):
-    """The q-value of each gene of the model, and the number of shadows that won a place."""
+    """The q-value of each gene of the model, and the number of shadows that won a place, in all networks together."""
 
     qvalues: np.ndarray
     n_shadows: int
+    n_networks: int
 
     @property
     def n_passing(self) -> int:
@@ -39,33 +40,61 @@ def shadow_null(
     learnt: np.ndarray,
     judged: np.ndarray,
     *,
+    n_networks: int,
     seed: int,
     layer: str | None,
     gene_symbols: str | None,
-    score: Callable[[Pupil, np.ndarray], np.ndarray],
+    score: Callable[[Pupil, np.ndarray, np.ndarray], np.ndarray],
 ) -> Null:
     """Train the network again beside shadow genes, on the rows it learnt from, and measure both on the `judged` rows.
 
-    `score` takes the network and the inputs of the judged rows and gives the importance of each input.
+    Each of several networks has shadows of its own; where it would be judged on rows it learnt from, each leaves out its
+    part of them. `score` takes a network, the inputs of some judged rows and which of them they are, and gives the
+    importance of each input. Ctrl-C keeps the networks that are finished.
     """
     generator = np.random.default_rng(seed)
-    source = _sources(learnt, judged, generator)
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
-    shadows = _winners(adata, codes, columns, learnt, source, layer=model.facts["layer"] if layer is None else layer)
-    material = lesson(adata, model, codes, learnt, layer=layer, gene_symbols=gene_symbols)
+    check_all_there(model, columns)
+    layer = model.facts["layer"] if layer is None else layer
     both = learnt | judged
-    raw, values = fetch(adata, model, shadows, both, layer=layer)
-    place = np.cumsum(both) - 1
-    of_learnt, of_judged = (place[source[rows]] for rows in (learnt, judged))
-    pupil = teach(
-        model,
-        Lesson(np.hstack([material.raw, raw[of_learnt]]), np.hstack([material.values, values[of_learnt]]), material.y),
-        seed=int(generator.integers(2**62)),
-        title="train with shadow genes",
-    )
-    _, own = fetch(adata, model, columns, judged, layer=layer)
-    found = score(pupil, pupil.preprocessing.apply(np.hstack([own, values[of_judged]])))
-    return Null(shadow_qvalues(found[: len(columns)], found[len(columns) :]), len(shadows))
+    raw, values = fetch(adata, model, columns, both, layer=layer)
+    place, number = np.cumsum(both) - 1, np.cumsum(judged) - 1
+    genes: list[np.ndarray] = []
+    shadows: list[np.ndarray] = []
+    try:
+        for taught, heard in _parts(codes, learnt, judged, n_networks, generator):
+            source = _sources(learnt, judged, generator)
+            winners = _winners(adata, codes, columns, learnt, source, layer=layer)
+            shadow_raw, shadow_values = fetch(adata, model, winners, both, layer=layer)
+            rows, sources = place[taught], place[source[taught]]
+            material = Lesson(
+                np.hstack([raw[rows], shadow_raw[sources]]),
+                np.hstack([values[rows], shadow_values[sources]]),
+                codes[taught],
+            )
+            pupil = teach(model, material, seed=int(generator.integers(2**62)), title="train with shadow genes")
+            inputs = np.hstack([values[place[heard]], shadow_values[place[source[heard]]]])
+            found = score(pupil, pupil.preprocessing.apply(inputs), number[heard])
+            genes.append(found[: len(columns)])
+            shadows.append(found[len(columns) :])
+    except KeyboardInterrupt:
+        if not genes:
+            raise
+    pooled = np.concatenate(shadows)
+    return Null(shadow_qvalues(np.array(genes), pooled), len(pooled), len(genes))
+
+
+def _parts(
+    codes: np.ndarray, learnt: np.ndarray, judged: np.ndarray, n: int, generator: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return for each network the rows (masks) that it learns from, and those on which it is judged: never the same."""
+    if not (learnt & judged).any():
+        return [(learnt, judged)] * n
+    fold = np.full(len(codes), -1)
+    for k in np.unique(codes[judged]):
+        rows = generator.permutation(np.flatnonzero(judged & (codes == k)))
+        fold[rows] = (np.arange(len(rows)) + generator.integers(n)) % n
+    return [(learnt & (fold != part), fold == part) for part in range(n) if (fold == part).any()]
 
 
 def _sources(learnt: np.ndarray, judged: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
-from tqdm.auto import tqdm
 
 from cellclf import _slots
 from cellclf.attribution import first_layer_norms, permutation_importance
 from cellclf.fit._hardware import device_of
 from cellclf.tl._inputs import check_genes, check_number, spread
-from cellclf.tl._lesson import fetch, lesson, needed_rows, teach
+from cellclf.tl._lesson import fetch, lesson, needed_rows
 from cellclf.tl._model import resolve, truth
 from cellclf.tl._tables import columns as columns_of
+from cellclf.tl._trainings import plan_trainings, scores_of
 
 if TYPE_CHECKING:
     import os
@@ -46,16 +46,23 @@ class Stability:
         of all. Kuncheva's index :cite:p:`Kuncheva2007` is 0 for the overlap that chance gives, 1 for the same genes.
     n_top
         How many first genes are compared.
+    n_trainings
+        How many trainings are compared.
+    interrupted
+        Whether Ctrl-C came before all were done.
     """
 
     genes: pd.DataFrame
     overlap: pd.DataFrame
     n_top: int
+    n_trainings: int
+    interrupted: bool = False
 
     def __str__(self) -> str:
         """Show the mean overlap."""
         means = ", ".join(f"{name} {self.overlap[name].mean():.2f}" for name in INDICES)
-        return f"{len(self.genes)} genes, first {self.n_top} of each training compared: {means}"
+        end = " (interrupted)" if self.interrupted else ""
+        return f"{len(self.genes)} genes, first {self.n_top} of each of {self.n_trainings} trainings compared: {means}{end}"
 
 
 def stability(
@@ -79,7 +86,11 @@ def stability(
 
     Each network is trained as the classifier was, on the same genes and rows, with a seed of its own; with `subsample`
     on a share of the rows of each class, drawn anew each time, which also shows how far the genes depend on the cells
-    that happened to be there (stability selection :cite:p:`Meinshausen2010`).
+    that happened to be there (stability selection :cite:p:`Meinshausen2010`). Small networks of :class:`cellclf.nn.MLP`
+    and :class:`cellclf.nn.Linear` are trained side by side, each on batches of its own.
+
+    Ctrl-C ends the work with the trainings that are finished, if there are two, and says so; where all are trained side by
+    side, with all of them as far as they have come.
 
     Parameters
     ----------
@@ -125,7 +136,8 @@ def stability(
     `adata.var['stability_rank']` : :class:`pandas.Series` (n_vars, float64)
         Mean rank, 1 for the most important; NaN for genes that are not read.
     `adata.uns['stability']` : dict
-        Record of the call, with `n_top`, the columns of `overlap`, and its means `jaccard`, `kuncheva`, `spearman`.
+        Record of the call, with `n_top`, `n_trainings` (those compared), `interrupted`, the columns of `overlap`, and its
+        means `jaccard`, `kuncheva`, `spearman`.
 
     Raises
     ------
@@ -136,6 +148,8 @@ def stability(
     ValueError
         `adata` lacks rows or genes that the classifier was trained on, a number is out of range, or an option of
         permutation is given with `method="weights"`.
+    KeyboardInterrupt
+        The work was stopped before two networks could be compared.
 
     See Also
     --------
@@ -159,13 +173,13 @@ def stability(
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
     material = lesson(adata, model, codes, learnt, layer=layer, gene_symbols=gene_symbols)
     values = fetch(adata, model, columns, mask, layer=layer)[1] if method == "permutation" else None
-    generator, scores = np.random.default_rng(rng), []
-    for number in tqdm(range(n_trainings), desc="stability", unit="training", leave=False, delay=1):
-        seed = int(generator.integers(2**62))
-        part = material.part(_sampled(material.y, subsample, generator))
-        pupil = teach(model, part, seed=seed, title=f"training {number + 1}")
-        scores.append(_importance(model, pupil, values, codes[mask], n_repeats, seed))
-    result = _compared(np.array(scores), model.genes, min(n_top, len(columns)))
+    plan = plan_trainings(n_trainings, material.y, subsample, np.random.default_rng(rng))
+
+    def measure(pupil: Pupil, seed: int) -> np.ndarray:
+        return _importance(model, pupil, values, codes[mask], n_repeats, seed)
+
+    scores, interrupted = scores_of(model, material, plan, measure)
+    result = _compared(np.array(scores), model.genes, min(n_top, len(columns)), interrupted=interrupted)
     table = result.genes.loc[[str(gene) for gene in model.genes]]
     var = {
         key_added: spread(adata, columns, table["frequency"].to_numpy()),
@@ -182,7 +196,8 @@ def stability(
         call,
         classes=model.classes,
         method=method,
-        n_trainings=n_trainings,
+        n_trainings=result.n_trainings,
+        interrupted=result.interrupted,
         n_top=result.n_top,
         overlap=columns_of(result.overlap),
         **means,
@@ -210,18 +225,6 @@ def _check(method: str, n_trainings: int, subsample: float | None, n_top: int, n
         raise ValueError(msg)
 
 
-def _sampled(y: np.ndarray, share: float | None, generator: np.random.Generator) -> np.ndarray:
-    """Draw a share of the rows of each class, at least two of each where there are so many."""
-    if share is None:
-        return np.arange(len(y))
-    chosen = []
-    for k in np.unique(y):
-        rows = np.flatnonzero(y == k)
-        size = min(len(rows), max(2, round(share * len(rows))))
-        chosen.append(generator.choice(rows, size, replace=False))
-    return np.sort(np.concatenate(chosen))
-
-
 def _importance(
     model: Classifier, pupil: Pupil, values: np.ndarray | None, y: np.ndarray, n_repeats: int, seed: int
 ) -> np.ndarray:
@@ -238,7 +241,7 @@ def _importance(
     ).by_repeat.mean(axis=1)
 
 
-def _compared(scores: np.ndarray, genes: np.ndarray, n_top: int) -> Stability:
+def _compared(scores: np.ndarray, genes: np.ndarray, n_top: int, *, interrupted: bool = False) -> Stability:
     """Compare the importances (n_trainings, n_genes) of all trainings."""
     ranks = np.array([rankdata(-score) for score in scores])
     chosen = np.zeros(scores.shape, dtype=bool)
@@ -258,7 +261,8 @@ def _compared(scores: np.ndarray, genes: np.ndarray, n_top: int) -> Stability:
         for one, other in combinations(range(len(scores)), 2)
     ]
     order = np.lexsort((table["rank"], -table["frequency"]))
-    return Stability(table.iloc[order], pd.DataFrame(pairs, columns=["one", "other", *INDICES]), n_top)
+    overlap = pd.DataFrame(pairs, columns=["one", "other", *INDICES])
+    return Stability(table.iloc[order], overlap, n_top, len(scores), interrupted)
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:

@@ -45,7 +45,7 @@ class Examiner:
 
     def prepare(self, problem: Problem, draft: Attempt, counts: bool) -> None:
         """Read the rows, scaled as the training rows were."""
-        self.parts = {"train": (draft.rows.x, draft.rows.y)}
+        self.parts = {"train": (draft.rows.x[:], draft.rows.y)}
         for name, mask in (("valid", self.rows.valid), ("test", self.test)):
             raw, totals = stats.dense(problem.x, mask, draft.columns)
             if not (np.isfinite(raw).all() and np.isfinite(totals).all()):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from cellclf import _slots
 from cellclf.nn import MLP
 from cellclf.nn._registry import to_header
 from cellclf.tl import _start
+from cellclf.tl._at_hand import folder
 from cellclf.tl._attempt import Problem
-from cellclf.tl._genes import check_order, columns_for, given_columns, select
+from cellclf.tl._genes import check_order, columns_for, feature_names, given_columns, select
 from cellclf.tl._learn import learn
 from cellclf.tl._rows import plan
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
-    from cellclf._types import Matrix, Rng
+    from cellclf._types import Rng
     from cellclf.fit import Fit
     from cellclf.nn._registry import Description
 
@@ -42,6 +41,8 @@ def train(
     split: str | None = "split",
     start: Classifier | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    half: bool = False,
     store: bool = True,
     rng: Rng = 0,
     key_added: str = "cellclf",
@@ -67,7 +68,7 @@ def train(
     fit
         How to train it; `None` for the defaults of :class:`cellclf.Fit`.
     genes
-        ``"auto"``: `adata.var['selected']` if present, else the 4000 genes with the highest mutual information with
+        ``"auto"``: `adata.var['selected']` if present, else the 2000 genes with the highest mutual information with
         the label on the training rows; ``"all"``; a list of names; or the name of a boolean column of `adata.var`.
     layer
         Layer to use instead of X.
@@ -84,6 +85,14 @@ def train(
     checkpoint
         Folder for files from which to go on: the same call with the same folder takes up a training that was
         killed at the very step, and ends with the same bits. They are written after each epoch, and every minute within.
+    cache
+        Folder for a file of the genes and rows in use, from which batches are drawn; another training on them (or on some of
+        them) uses it again, and files of other cells are refused. `None`: the values are held in memory, or, where they
+        take more than an eighth of what is free, in a file of a temporary folder, which is removed afterwards. The classifier is
+        the same, bit for bit. Whole numbers up to 65535 take one or two bytes each, anything else four.
+    half
+        Keep values that are no such numbers in half precision, with eleven significant bits, in half the room; they are
+        read from a file then.
     store
         Keep the model in `adata.uns`, so that an h5ad carries its classifier.
     rng
@@ -114,15 +123,17 @@ def train(
         `label`, `layer`, `use_rep`, `split` or a gene is not in `adata` (the message lists what is).
     ValueError
         Fewer than two classes among the training rows, duplicate gene names, NaN or infinite values, a device that is not
-        there, a start that does not fit, or a checkpoint of another training.
+        there, a start that does not fit, or a checkpoint or cache of another training.
+    OSError
+        There is no room for the file of the cells.
     FloatingPointError
         The loss became NaN or infinite.
 
     Warns
     -----
     UserWarning
-        The network is no better than guessing; a batch did not fit the memory of the device; a checkpoint could not be
-        written.
+        The network is no better than guessing; no training row has a class that other cells have; a batch did not fit the
+        memory of the device; a checkpoint could not be written.
 
     See Also
     --------
@@ -140,11 +151,11 @@ def train(
     fit, network = _start.settings(fit, start), network or (MLP() if start is None else start.description)
     to_header(network)  # an unknown network is refused before any work
     found = _labels(adata, label, network, fit)
-    folder = _folder(checkpoint)
+    checkpoints, cells = folder("checkpoint", checkpoint), folder("cache", cache)
     x = _slots.matrix(adata, layer=layer, use_rep=use_rep)
     if use_rep is None:
         _slots.warn_if_scaled(adata, layer)
-    names = _feature_names(adata, x, use_rep)
+    names = feature_names(adata, x, use_rep)
     seed = int(np.random.default_rng(rng).integers(2**62))
     rows, slots = plan(adata, found, split, fit, seed)
     columns = given_columns(adata, names, genes, use_rep, start)
@@ -157,14 +168,19 @@ def train(
     if start is not None:
         _start.check(start, network, names[columns], fit)
     chosen = partial(columns_for, x, rows, columns, ours)
-    problem = Problem(x, names, rows, chosen, network, fit, seed, start, folder)
+    problem = Problem(x, names, rows, chosen, network, fit, seed, start, checkpoints, cells, half)
     name, classes = rows.found.name or None, rows.found.classes
-    facts = {"label": name, "layer": layer, "use_rep": use_rep, "colors": name and _colors(adata, name, classes)}
+    facts = {
+        "label": name,
+        "layer": layer,
+        "use_rep": use_rep,
+        "colors": name and _slots.label_colors(adata, name, classes),
+    }
     classifier = learn(problem, facts)
     call = {"label": label, "network": network, "fit": fit, "genes": genes, "layer": layer, "use_rep": use_rep}
     record = _slots.record(
         "tl.train",
-        call | {"split": split, "start": start, "store": store, "rng": rng, "key_added": key_added},
+        call | {"split": split, "start": start, "half": half, "store": store, "rng": rng, "key_added": key_added},
         classes=classes,
         label=name or "",
         history=dict(classifier.epochs),
@@ -188,31 +204,3 @@ def _labels(adata: AnnData, label: str | None, network: Description, fit: Fit) -
         msg = "Fit(sampling='balanced') draws cells by class, but the network learns without a label. Leave it out."
         raise ValueError(msg)
     return None
-
-
-def _folder(checkpoint: str | os.PathLike[str] | None) -> Path | None:
-    """Make the folder of the checkpoints."""
-    if checkpoint is None:
-        return None
-    folder = Path(checkpoint)
-    if folder.exists() and not folder.is_dir():
-        msg = f"checkpoint={str(folder)!r} is a file. Give the name of a folder."
-        raise ValueError(msg)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _feature_names(adata: AnnData, x: Matrix, use_rep: str | None) -> np.ndarray:
-    """Return the names of the columns of the matrix; those of an embedding are numbered."""
-    if use_rep is None:
-        return _slots.unique_genes(adata)
-    return np.array([f"{use_rep}_{i}" for i in range(x.shape[1])], dtype=object)
-
-
-def _colors(adata: AnnData, label: str, classes: np.ndarray) -> list[str] | None:
-    """Return the colours that scanpy keeps for the label, in the order of the classes."""
-    colors, column = adata.uns.get(f"{label}_colors"), adata.obs[label]
-    if colors is None or not isinstance(column.dtype, pd.CategoricalDtype) or len(colors) < len(column.cat.categories):
-        return None
-    by_name = dict(zip(map(str, column.cat.categories), _slots.strings(colors), strict=False))
-    return [by_name[name] for name in classes]

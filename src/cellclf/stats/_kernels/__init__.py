@@ -13,11 +13,12 @@ from cellclf.stats._kernels._counting import (
     TABLE,
     WHOLE,
     add_planes,
-    count_columns,
+    count_classes,
     count_rows,
-    fill_zeros,
 )
+from cellclf.stats._kernels._counting_columns import count_columns, fill_zeros
 from cellclf.stats._kernels._extremes import extremes_columns, extremes_rows
+from cellclf.stats._kernels._gather import append_rows, centre, lay_out_by_cell
 from cellclf.stats._kernels._information import divergence, information, information_by_class
 from cellclf.stats._kernels._lines import has_duplicates, order
 from cellclf.stats._kernels._moments import sums_columns, sums_rows, welford_rows
@@ -48,8 +49,11 @@ __all__ = [
     "WHOLE",
     "WORD",
     "add_planes",
+    "append_rows",
     "bin_excess",
     "bin_variance",
+    "centre",
+    "count_classes",
     "count_columns",
     "count_rows",
     "divergence",
@@ -62,6 +66,7 @@ __all__ = [
     "jaccard",
     "joint_information",
     "keep_nearest",
+    "lay_out_by_cell",
     "n_threads",
     "order",
     "pack_columns",

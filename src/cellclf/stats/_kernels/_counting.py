@@ -1,4 +1,4 @@
-"""Counting of values into the table of bins and classes."""
+"""Counting of values, row after row, into the table of bins and classes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from cellclf.stats._kernels._compile import compiled
 from cellclf.stats._kernels._lines import line_order
+from cellclf.stats._kernels._prefetch import PREFETCH, prefetch, prefetch_line
 
 WHOLE, TABLE, CUTS = 0, 1, 2  # how a value finds its bin: it is the bin, it is looked up, it is compared with cuts
 NOT_FINITE, NOT_WHOLE = -1, -2
-PREFETCH = 16  # elements of four bytes in a cache line
 TURNED = 64  # genes turned at a time from bin after bin to gene after gene
 LANE = 8  # cuts are padded to a multiple of this, so that the comparisons of one value become vector instructions
 
 
 @compiled
-def _bin_of(value: Any, gene: int, kind: int, lookup: Any, cuts: Any, n_bins: int) -> int:
+def bin_of(value: Any, gene: int, kind: int, lookup: Any, cuts: Any, n_bins: int) -> int:
     """Bin of any value, or a negative code for one that has none; the slow way, for lines that hold such values."""
     if value - value != 0:
         return NOT_FINITE
@@ -41,7 +38,7 @@ def _bin_of(value: Any, gene: int, kind: int, lookup: Any, cuts: Any, n_bins: in
 
 
 @compiled
-def _is_plain(values: Any, whole: bool) -> bool:
+def is_plain(values: Any, whole: bool) -> bool:
     """Whether every value of a line is finite and, if asked for, a count; loops that become vector instructions."""
     odd = np.int32(0)
     if whole:
@@ -51,33 +48,6 @@ def _is_plain(values: Any, whole: bool) -> bool:
         for k in range(values.shape[0]):
             odd += np.int32(values[k] - values[k] != 0)
     return odd == 0
-
-
-def _prefetching(typing: Any, array: Any, place: Any) -> Any:
-    """Write the instruction that asks for the cache line of an element, without waiting; the address is never read."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        read, keep, data_cache = (ir.Constant(number, value) for value in (0, 3, 1))
-        builder.call(function, [address, read, keep, data_cache])
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), generate
-
-
-_prefetch: Any = intrinsic(_prefetching)
-
-
-@compiled
-def _prefetch_line(data: Any, indices: Any, start: int, stop: int) -> None:
-    """Ask for a row that comes next: rows of one class lie far apart, where the hardware does not look ahead."""
-    for k in range(start, stop, PREFETCH):
-        _prefetch(data, k)
-        _prefetch(indices, k)
 
 
 @compiled
@@ -102,8 +72,8 @@ def _count_small(whole: Any, genes: Any, step: int, planes: Any, out: Any, data:
     """
     n = whole.shape[0] - whole.shape[0] % PREFETCH
     for first in range(0, n, PREFETCH):
-        _prefetch(data, coming + first)
-        _prefetch(indices, coming + first)
+        prefetch(data, coming + first)
+        prefetch(indices, coming + first)
         for lane in range(PREFETCH):
             k = first + lane
             out[np.uint64(genes[k]) + np.uint64(planes[np.uint64(whole[k])])] += step
@@ -141,7 +111,7 @@ def _count_odd(
     for k in range(values.shape[0]):
         gene = np.int64(genes[k])
         place = offsets[gene]
-        found = _bin_of(values[k], gene, kind, lookup, cuts, offsets[gene + 1] - place)
+        found = bin_of(values[k], gene, kind, lookup, cuts, offsets[gene + 1] - place)
         if found >= 0:
             out[found * n_genes + gene if kind == TABLE else place + found] += step
         elif found == NOT_FINITE:
@@ -194,15 +164,47 @@ def count_rows(
             if plain:
                 asked += _count_small(whole, genes, step, planes, out, data, indices, asked)
         elif kind != TABLE:
-            plain = _is_plain(values, kind == WHOLE)
+            plain = is_plain(values, kind == WHOLE)
             if plain:
                 _count_line(values, genes, step, kind == WHOLE, cuts, offsets, out)
         if not shared:
-            _prefetch_line(data, indices, asked, coming_stop)
+            prefetch_line(data, indices, asked, coming_stop)
         if not plain:
             odd = _count_odd(values, genes, step, kind, lookup, cuts, offsets, out)
             n_not_finite, n_not_whole = n_not_finite + odd[0], n_not_whole + odd[2]
             gene_not_finite, gene_not_whole = min(gene_not_finite, odd[1]), min(gene_not_whole, odd[3])
+    return n_not_finite, gene_not_finite, n_not_whole, gene_not_whole, disorder
+
+
+@compiled
+def count_classes(
+    data: Any,
+    indices: Any,
+    indptr: Any,
+    shared: bool,
+    rows: Any,
+    codes: Any,
+    step: int,
+    kind: int,
+    lookup: Any,
+    cuts: Any,
+    offsets: Any,
+    top: Any,
+    out: Any,
+) -> tuple[int, int, int, int, int]:
+    """Add the stored values of some rows, ordered by their class, to the lines of these classes."""
+    n_genes = offsets.shape[0] - 1
+    n_not_finite, n_not_whole, disorder = 0, 0, 0
+    gene_not_finite, gene_not_whole = n_genes, n_genes
+    first = 0
+    for k in range(1, rows.shape[0] + 1):
+        if k < rows.shape[0] and codes[rows[k]] == codes[rows[first]]:
+            continue
+        own, line = rows[first:k], out[codes[rows[first]]]
+        found = count_rows(data, indices, indptr, shared, own, step, kind, lookup, cuts, offsets, top, line)
+        n_not_finite, n_not_whole = n_not_finite + found[0], n_not_whole + found[2]
+        gene_not_finite, gene_not_whole = min(gene_not_finite, found[1]), min(gene_not_whole, found[3])
+        disorder, first = max(disorder, found[4]), k
     return n_not_finite, gene_not_finite, n_not_whole, gene_not_whole, disorder
 
 
@@ -215,86 +217,3 @@ def add_planes(line: Any, n_genes: int, out: Any) -> None:
         for k in range(n_bins):
             for gene in range(start, stop):
                 out[gene * n_bins + k] += line[k * n_genes + gene]
-
-
-@compiled
-def _count_gene(
-    values: Any, rows: Any, codes: Any, step: int, kind: int, lookup: Any, cuts: Any, n_bins: int, out: Any
-) -> None:
-    """Add the values of one gene, known to be plain, to its part of the table; `cuts` are its own."""
-    top = lookup.shape[0] - 1
-    for k in range(values.shape[0]):
-        code, value = codes[rows[k]], values[k]
-        if code < 0:
-            continue
-        found = np.int64(0)
-        if kind == TABLE:
-            found = np.int64(lookup[top if value >= top else (0 if value < 0 else np.int64(value))])
-        elif kind == WHOLE:
-            found = n_bins - 1 if value >= n_bins else np.int64(value)
-        else:
-            for first in range(0, cuts.shape[0], LANE):
-                for lane in range(LANE):
-                    found += value >= cuts[first + lane]
-        out[code, found] += step
-
-
-@compiled
-def count_columns(
-    data: Any,
-    indices: Any,
-    indptr: Any,
-    shared: bool,
-    first_gene: int,
-    stop_gene: int,
-    codes: Any,
-    step: int,
-    kind: int,
-    lookup: Any,
-    cuts: Any,
-    offsets: Any,
-    out: Any,
-) -> tuple[int, int, int, int, int]:
-    """Add the stored values of some genes to the table."""
-    n_genes = offsets.shape[0] - 1
-    n_not_finite, n_not_whole, disorder = 0, 0, 0
-    gene_not_finite, gene_not_whole = n_genes, n_genes
-    for gene in range(first_gene, stop_gene):
-        start, stop = indptr[gene], indptr[gene + 1]
-        values, rows = data[start:stop], indices if shared else indices[start:stop]
-        if not shared:
-            disorder = max(disorder, line_order(rows, codes.shape[0]))
-            if disorder == 2:
-                break
-        own, n_bins = out[:, offsets[gene] : offsets[gene + 1]], offsets[gene + 1] - offsets[gene]
-        if _is_plain(values, kind == WHOLE):
-            _count_gene(values, rows, codes, step, kind, lookup, cuts[gene if kind == CUTS else 0], n_bins, own)
-            continue
-        for k in range(values.shape[0]):
-            code = codes[rows[k]]
-            if code < 0:
-                continue
-            found = _bin_of(values[k], gene, kind, lookup, cuts, n_bins)
-            if found >= 0:
-                own[code, found] += step
-            elif found == NOT_FINITE:
-                n_not_finite += 1
-                gene_not_finite = min(gene_not_finite, gene)
-            else:
-                n_not_whole += 1
-                gene_not_whole = min(gene_not_whole, gene)
-    return n_not_finite, gene_not_finite, n_not_whole, gene_not_whole, disorder
-
-
-@compiled
-def fill_zeros(out: Any, class_sizes: Any, offsets: Any, zero_bins: Any, first: int, stop: int) -> int:
-    """Give each gene's zero bin the rows that no stored value accounted for; return the largest overdraft."""
-    overdraft = 0
-    for code in range(out.shape[0]):
-        for gene in range(first, stop):
-            missing = np.int64(class_sizes[code])
-            for k in range(offsets[gene], offsets[gene + 1]):
-                missing -= out[code, k]
-            out[code, offsets[gene] + zero_bins[gene]] += missing
-            overdraft = max(overdraft, -missing)
-    return overdraft
