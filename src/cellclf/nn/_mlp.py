@@ -59,7 +59,7 @@ class MLP:
     (512, 128)
     """
 
-    hidden: Sequence[int] = (128,)
+    hidden: Sequence[int] = (256,)
     activation: Activation = "relu"
     dropout: float | Sequence[float] = 0.6
     batch_norm: Norm | Sequence[Norm | None] | None = "before"
