@@ -27,6 +27,7 @@ from torch.nn.functional import cross_entropy
 
 import cellclf as cc
 from cellclf.fit import Fit, Rows, train
+from cellclf.fit._axes import read_through_axes
 from cellclf.fit._balance import class_weights
 from cellclf.fit._dropout import drop_inputs
 from cellclf.fit._schedule import learning_rate
@@ -72,10 +73,17 @@ def optimiser_of(weights: object) -> torch.optim.Optimizer:
     )
 
 
+def through_axes(rows: Rows, n_classes: int) -> torch.nn.Module:
+    """Make the network that `tl.train` learns by default."""
+    network = MLP().build(rows.x.shape[1], n_classes)
+    read_through_axes(network, rows, OPTIONS.axes, members=1)
+    return network
+
+
 def by_bare_loop(rows: Rows, n_classes: int, epochs: int, *, torch_masks: bool) -> None:
     """Train in the fewest lines of torch."""
     torch.manual_seed(0)
-    network = MLP().build(rows.x.shape[1], n_classes).train()
+    network = through_axes(rows, n_classes).train()
     x, y = torch.from_numpy(rows.x), torch.from_numpy(rows.y)
     weight = class_weights(rows.y, n_classes, OPTIONS.class_weight)
     optimiser = optimiser_of(network.parameters())
@@ -100,7 +108,7 @@ def by_skorch(rows: Rows, n_classes: int, epochs: int) -> None:
     from skorch.callbacks import LRScheduler
 
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Dropout(OPTIONS.input_dropout), MLP().build(rows.x.shape[1], n_classes))
+    network = torch.nn.Sequential(torch.nn.Dropout(OPTIONS.input_dropout), through_axes(rows, n_classes))
     steps = epochs * -(-len(rows.y) // OPTIONS.batch_size)
     NeuralNet(
         network,

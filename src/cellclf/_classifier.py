@@ -109,6 +109,18 @@ class Classifier:
     conformal
         How badly training cells fit their own class by networks that never saw them. `None` unless asked for, by
         ``cc.Fit(conformal_folds=5)``.
+
+    Examples
+    --------
+    >>> import cellclf as cc
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> len(clf.genes), len(clf.classes)
+    (765, 10)
+    >>> clf.history["epoch"].tolist()
+    [1, 2, 3, 4, 5]
+    >>> list(clf.skill.index)
+    ['network', 'linear', 'prior']
     """
 
     description: Description
@@ -129,7 +141,7 @@ class Classifier:
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row per epoch: loss, accuracy and macro-F1 on training and validation rows, learning rate, time."""
+        """Loss, accuracy and macro-F1 on training and validation rows, learning rate and time; one row per epoch."""
         known = [name for name in COLUMNS if name in self.epochs]
         names = [*known, *sorted(set(self.epochs) - set(known))]
         table = pd.DataFrame({name: self.epochs[name] for name in names}).astype({"epoch": int})
@@ -163,8 +175,11 @@ class Classifier:
 
         Examples
         --------
-        >>> clf = cc.tl.train(adata)  # doctest: +SKIP
-        >>> clf.predict_proba(adata[:, clf.genes].X)  # doctest: +SKIP
+        >>> import cellclf as cc
+        >>> adata = cc.datasets.pbmc68k()
+        >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+        >>> clf.predict_proba(adata[:, clf.genes].X).shape
+        (700, 10)
         """
         self.check_classes()
         return np.concatenate([block.proba for block in self.blocks(self._values(X, totals))])
@@ -187,6 +202,14 @@ class Classifier:
         ------
         ValueError
             As for :meth:`predict_proba`.
+
+        Examples
+        --------
+        >>> import cellclf as cc
+        >>> adata = cc.datasets.pbmc68k()
+        >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+        >>> len(clf.embed(adata[:, clf.genes].X))
+        700
         """
         return np.concatenate([block.embedding for block in self.blocks(self._values(X, totals))])
 
@@ -248,6 +271,14 @@ class Classifier:
         Returns
         -------
         The bytes.
+
+        Examples
+        --------
+        >>> import cellclf as cc
+        >>> adata = cc.datasets.pbmc68k()
+        >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+        >>> cc.Classifier.from_bytes(clf.to_bytes()).to_bytes() == clf.to_bytes()
+        True
         """
         tensors: dict[str, np.ndarray] = {
             "prior": self.prior,
@@ -294,6 +325,14 @@ class Classifier:
         ------
         ValueError
             The bytes hold no classifier, one of a later format, or one whose network is not registered.
+
+        Examples
+        --------
+        >>> import cellclf as cc
+        >>> adata = cc.datasets.pbmc68k()
+        >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+        >>> len(cc.Classifier.from_bytes(clf.to_bytes()).genes)
+        765
         """
         return cls._restore(*_tensors.unpack(data, source=source), source=source)
 
@@ -316,7 +355,10 @@ class Classifier:
 
         Examples
         --------
-        >>> clf.save("model.safetensors")  # doctest: +SKIP
+        >>> import cellclf as cc
+        >>> adata = cc.datasets.pbmc68k()
+        >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+        >>> clf.save("model.safetensors")
         """
         _tensors.write(path, self.to_bytes())
 
@@ -342,7 +384,13 @@ class Classifier:
 
         Examples
         --------
-        >>> clf = cc.Classifier.load("model.safetensors")  # doctest: +SKIP
+        >>> import cellclf as cc
+        >>> adata = cc.datasets.pbmc68k()
+        >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+        >>> clf.save("model.safetensors")
+        >>> loaded = cc.Classifier.load("model.safetensors")
+        >>> list(loaded.classes) == list(clf.classes)
+        True
         """
         return cls._restore(*_tensors.read(path), source=repr(str(path)))
 

@@ -53,3 +53,16 @@ def test_a_folded_network_computes_the_same(
     assert "BatchNorm1d" not in [type(m).__name__ for n, m in copy.named_modules() if n != "of_the_batch"]
     assert [type(module).__name__ for module in network.modules()] == names
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_wide_layers_run_in_onednn(members: int, randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(40, 33)).build(6, 3, members=members)).float()
+    layers = [type(layer).__name__ for layer in network.linears]
+    x = torch.randn(11, 6, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        copy, hidden = folded(network), network.first_linear(x)
+        torch.testing.assert_close(copy.after_first(hidden.clone()), network.after_first(hidden.clone()))
+    packed = [type(layer).__name__ == "_Packed" for layer in copy.linears]
+    assert packed == [torch.backends.mkldnn.is_available(), False]
+    assert [type(layer).__name__ for layer in network.linears] == layers

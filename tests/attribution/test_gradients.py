@@ -6,10 +6,10 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from captum.attr import DeepLift, IntegratedGradients
+from captum.attr import DeepLift, GradientShap, IntegratedGradients
 
 from cellclf.attribution import _gradients, attributions
-from cellclf.nn import MLP, Linear
+from cellclf.nn import MLP, Autoencoder, CNN1d, Linear
 from cellclf.nn._network import Network
 
 N_ROWS, N_GENES, N_CLASSES = 23, 7, 3
@@ -63,6 +63,51 @@ def test_equals_captum(method: str, peer: type, randomise: Callable[[Network], N
     expected = (parts - parts.mean(dim=0))[y, torch.arange(N_ROWS)]
     found = attributions(network, x, y, shared, method=method)
     np.testing.assert_allclose(found.values, expected.numpy(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_gradient_shap_equals_captum(randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
+    x, y, baselines = rows()
+    many = [np.concatenate(baselines)] * N_CLASSES
+    expected = torch.empty_like(x)
+    peer = GradientShap(lambda inputs: score(network, inputs))
+    with torch.random.fork_rng():
+        legacy = np.random.get_state()  # noqa: NPY002 (captum draws from it)
+        torch.manual_seed(5)
+        np.random.seed(5)  # noqa: NPY002
+        for k in range(N_CLASSES):
+            options = {"n_samples": 30, "stdevs": 0.0, "target": k}
+            expected[y == k] = peer.attribute(x[y == k], baselines=torch.from_numpy(many[k]), **options).detach()
+        np.random.set_state(legacy)  # noqa: NPY002
+    found = attributions(network, x, y, many, method="gradient_shap", n_steps=30, seed=5)
+    np.testing.assert_allclose(found.values, expected.numpy(), rtol=0, atol=1e-10)
+
+
+NETWORKS = [
+    pytest.param(Linear(), id="linear"),
+    pytest.param(MLP(hidden=(9,), skip=False, batch_norm=None), id="one-layer-plain"),
+    pytest.param(MLP(hidden=(9, 6), batch_norm="after", activation="tanh"), id="tanh"),
+    pytest.param(MLP(hidden=(9, 6), activation="gelu"), id="gelu"),
+    pytest.param(MLP(hidden=(9, 6, 5), activation="silu"), id="three-layers"),
+    pytest.param(Autoencoder(latent=5, hidden=(9,)), id="autoencoder"),
+    pytest.param(CNN1d(channels=(4, 5), kernels=(3, 2), pools=(1, 1), hidden=(6,)), id="convolution"),
+]
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("description", NETWORKS)
+def test_integrated_gradients_are_complete_in_every_network(
+    description: Linear | MLP | Autoencoder | CNN1d, members: int, randomise: Callable[[Network], Network]
+) -> None:
+    network = randomise(description.build(N_GENES, N_CLASSES, members=members))
+    x, y, baselines = rows()
+    gaps = []
+    for n_steps in (10, 1000):
+        found = attributions(network, x, y, baselines, n_steps=n_steps)
+        gaps.append(np.abs(found.values.sum(axis=1) - found.change).sum() / np.abs(found.change).sum())
+    assert gaps[1] < 2e-3
+    assert gaps[1] <= max(gaps[0], 1e-6)
 
 
 @pytest.mark.parametrize(

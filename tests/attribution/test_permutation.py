@@ -174,16 +174,27 @@ def test_an_unknown_measure() -> None:
         permutation_importance(Linear().build(N_GENES, N_CLASSES).double(), *rows(), measure="auc")
 
 
-def test_single_precision_is_close(randomise: Callable[[Network], Network]) -> None:
-    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
+@pytest.mark.parametrize("members", [pytest.param(1, id="alone"), pytest.param(2, id="two-members")])
+@pytest.mark.parametrize("hidden", [(9, 6), (40, 33), (64, 48, 32)], ids=str)
+def test_single_precision_is_close(
+    hidden: tuple[int, ...], members: int, randomise: Callable[[Network], Network]
+) -> None:
+    network = randomise(MLP(hidden=hidden).build(N_GENES, N_CLASSES, members=members))
+    with torch.no_grad():
+        for linear in network.linears:
+            linear.weight /= linear.weight.shape[-1] ** 0.5  # logits of a size that float32 knows to five digits
     x, y = rows()
     expected = slow(network, x, y, n_repeats=1, seed=0, temperature=1.0)
+    assert np.abs(expected.by_repeat).max() > 1e-3
     found = permutation_importance(network.float(), x.float(), y, n_repeats=1)
     assert_same(found, expected, tolerance=1e-5)
 
 
-def test_equals_captum(randomise: Callable[[Network], Network]) -> None:
-    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
+@pytest.mark.parametrize("description", DESCRIPTIONS)
+def test_equals_captum(
+    description: Linear | MLP | Autoencoder | CNN1d, randomise: Callable[[Network], Network]
+) -> None:
+    network = randomise(description.build(N_GENES, N_CLASSES))
     x, y = rows()
     order = torch.from_numpy(np.random.default_rng([0, 0]).permutation(len(x)))
 
@@ -206,6 +217,7 @@ def test_equals_captum(randomise: Callable[[Network], Network]) -> None:
         pytest.param("FEW", 1, id="inputs-one-by-one"),
         pytest.param("PAIRS", 1, id="one-gene-at-once"),
         pytest.param("PAIRS", 5 * N_ROWS, id="five-genes-at-once"),
+        pytest.param("RUNS", 0, id="one-gene-for-lack-of-runs"),
         pytest.param("CPU_BYTES", 1, id="one-row-at-once"),
         pytest.param("CPU_BYTES", 13 * 8 * 10, id="ten-rows-at-once"),
         pytest.param("CPU_BYTES", 13 * 8 * 130, id="two-genes-at-once"),
@@ -220,6 +232,24 @@ def test_blocks_do_not_matter(
     expected = permutation_importance(network, x, y, n_repeats=2)
     monkeypatch.setattr(_probe if name in {"CPU_BYTES", "FEW"} else _permutation, name, value)
     assert_same(permutation_importance(network, x, y, n_repeats=2), expected)
+
+
+@pytest.mark.parametrize("measure", ["loss", "accuracy", "macro_f1"])
+@pytest.mark.parametrize("description", DESCRIPTIONS)
+def test_a_constant_gene_is_exactly_zero_in_every_network(
+    description: Linear | MLP | Autoencoder | CNN1d, measure: str, randomise: Callable[[Network], Network]
+) -> None:
+    network = randomise(description.build(N_GENES, N_CLASSES)).float()
+    x, y = rows(0.5)
+    x = x.float()
+    x[:, 4] = 1.1
+    found = permutation_importance(network, x, y, measure=measure)
+    together = permutation_importance(network, x, y, measure=measure, groups=[np.array([4]), np.array([], dtype=int)])
+    assert (found.by_repeat[4] == 0).all()
+    assert (found.by_class[4] == 0).all()
+    assert (together.by_repeat == 0).all()
+    if measure == "loss":  # which other genes always move
+        assert (found.by_repeat[[3, 5]] != 0).all()
 
 
 @pytest.mark.parametrize("share", [pytest.param(-1.0, id="grid"), pytest.param(2.0, id="pairs")])
@@ -239,9 +269,13 @@ def test_constant_and_unconnected_genes_are_exactly_zero(
     assert (found.by_class[[4, 7]] == 0).all()
 
 
-def test_the_order_of_the_genes_does_not_matter(randomise: Callable[[Network], Network]) -> None:
-    network = randomise(MLP(hidden=(9, 6)).build(N_GENES, N_CLASSES))
-    x, y = rows()
+@pytest.mark.parametrize("density", [pytest.param(1.0, id="dense"), pytest.param(0.1, id="sparse")])
+@pytest.mark.parametrize("description", [d for d in DESCRIPTIONS if not isinstance(d.values[0], CNN1d)])
+def test_the_order_of_the_genes_does_not_matter(
+    description: Linear | MLP | Autoencoder, density: float, randomise: Callable[[Network], Network]
+) -> None:
+    network = randomise(description.build(N_GENES, N_CLASSES))
+    x, y = rows(density)
     order = np.random.default_rng(5).permutation(N_GENES)
     turned = deepcopy(network)
     with torch.no_grad():
@@ -252,8 +286,11 @@ def test_the_order_of_the_genes_does_not_matter(randomise: Callable[[Network], N
     np.testing.assert_allclose(found.by_class, expected.by_class[order], rtol=0, atol=1e-12)
 
 
-def test_same_seed_same_bits(randomise: Callable[[Network], Network]) -> None:
-    network = randomise(MLP(hidden=(9,)).build(N_GENES, N_CLASSES)).float()
+@pytest.mark.parametrize("description", [*DESCRIPTIONS, pytest.param(MLP(hidden=(40, 33)), id="wide")])
+def test_same_seed_same_bits(
+    description: Linear | MLP | Autoencoder | CNN1d, randomise: Callable[[Network], Network]
+) -> None:
+    network = randomise(description.build(N_GENES, N_CLASSES)).float()
     x, y = rows(0.5)
     first = permutation_importance(network, x.float(), y, seed=1)
     again = permutation_importance(network, x.float(), y, seed=1)
@@ -261,6 +298,48 @@ def test_same_seed_same_bits(randomise: Callable[[Network], Network]) -> None:
     assert first.by_repeat.tobytes() == again.by_repeat.tobytes()
     assert first.by_class.tobytes() == again.by_class.tobytes()
     assert (first.by_repeat != other.by_repeat).any()
+
+
+@pytest.mark.parametrize("kind", ["mlp", "convolution"])
+@pytest.mark.parametrize("grouped", [pytest.param(False, id="alone"), pytest.param(True, id="groups")])
+@pytest.mark.parametrize("measure", ["loss", "macro_f1"])
+@pytest.mark.parametrize("after", [0, 3])
+def test_interruption_keeps_the_inputs_that_are_finished(
+    after: int,
+    measure: str,
+    grouped: bool,
+    kind: str,
+    randomise: Callable[[Network], Network],
+    odd_networks: dict[str, type[Network]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = randomise((MLP(hidden=(9,)).build if kind == "mlp" else odd_networks["convolution"])(N_GENES, N_CLASSES))
+    x, y = rows(0.4)
+    groups = [np.array(group) for group in ([0, 5], [3], [1], [2, 4], [6])] if grouped else None
+    options = {"n_repeats": 3, "measure": measure, "groups": groups}
+    whole = permutation_importance(network, x, y, **options)
+    assert not whole.interrupted
+    order = [1, 2, 4, 0, 3] if grouped else list(range(N_GENES))  # single inputs come before groups
+    of_inputs, calls = _permutation._rises, []
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return of_inputs(*arguments)
+
+    monkeypatch.setattr(_permutation, "PAIRS", 1)
+    monkeypatch.setattr(_permutation, "_rises", interrupted)
+    if after == 0:
+        with pytest.raises(KeyboardInterrupt):
+            permutation_importance(network, x, y, **options)
+        return
+    found = permutation_importance(network, x, y, **options)
+    assert found.interrupted
+    assert found.baseline == whole.baseline
+    for part, expected in ((found.by_repeat, whole.by_repeat), (found.by_class, whole.by_class)):
+        np.testing.assert_allclose(part[order[:after]], expected[order[:after]], rtol=0, atol=1e-12)
+        assert np.isnan(part[order[after:]]).all()
 
 
 def test_more_repeats_keep_the_first_ones(randomise: Callable[[Network], Network]) -> None:

@@ -17,7 +17,9 @@ from cellclf.nn import MLP
 
 FITS = {
     "adamw": Fit(epochs=4, batch_size=40, members=2, group_l1=0.001, patience=3),
-    "sgd": Fit(epochs=4, batch_size=40, optimiser="sgd", precision="float16", sampling="balanced", clip_norm=1.0),
+    "sgd": Fit(
+        epochs=4, batch_size=40, optimiser="sgd", precision="float16", sampling="balanced", clip_norm=1.0, axes=4
+    ),
 }
 
 

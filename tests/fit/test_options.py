@@ -41,6 +41,8 @@ from cellclf.fit import Fit
         {"scale": None},
         {"information_power": -1},
         {"precision": "float64"},
+        {"axes": -1},
+        {"axes": 0.5},
     ],
     ids=lambda options: "{}={}".format(*next(iter(options.items()))),
 )
@@ -87,6 +89,7 @@ def test_defaults_are_what_the_benchmarks_were_run_with():
         "preprocess": "auto",
         "scale": "zscore",
         "information_power": 0.75,
+        "axes": 128,
         "precision": "float32",
         "device": "auto",
         "devices": 1,

@@ -44,10 +44,13 @@ def rows(blobs):
     return Rows(made.x[keep], made.y[keep])
 
 
-def test_two_processes_come_to_the_same_as_one(rows, blobs, tmp_path):
+@pytest.mark.parametrize(
+    "fit", [FIT, replace(FIT, l1=0.0, group_l1=0.0, axes=3)], ids=["penalties", "through three axes"]
+)
+def test_two_processes_come_to_the_same_as_one(fit, rows, blobs, tmp_path):
     arguments = {"n_classes": 3, "seed": 1}
-    one = train(NETWORK, rows, blobs(seed=1), FIT, **arguments)
-    two = train(NETWORK, rows, blobs(seed=1), replace(FIT, devices=2), **arguments, checkpoint=tmp_path / "a")
+    one = train(NETWORK, rows, blobs(seed=1), fit, **arguments)
+    two = train(NETWORK, rows, blobs(seed=1), replace(fit, devices=2), **arguments, checkpoint=tmp_path / "a")
     for name, weight in one.network.state_dict().items():
         torch.testing.assert_close(two.network.state_dict()[name], weight, rtol=1e-4, atol=1e-5, msg=name)
     for name in (
@@ -57,11 +60,11 @@ def test_two_processes_come_to_the_same_as_one(rows, blobs, tmp_path):
         "valid_accuracy",
         "valid_macro_f1",
         "learning_rate",
-        "genes_left",
+        *(["genes_left"] if fit.group_l1 else []),
     ):
         np.testing.assert_allclose(two.history[name], one.history[name], rtol=1e-4, err_msg=name)
     assert (two.best_epoch, two.interrupted, two.batch_size) == (one.best_epoch, False, 33)
-    again = train(NETWORK, rows, blobs(seed=1), replace(FIT, devices=2), **arguments, checkpoint=tmp_path / "a")
+    again = train(NETWORK, rows, blobs(seed=1), replace(fit, devices=2), **arguments, checkpoint=tmp_path / "a")
     for name, weight in two.network.state_dict().items():
         assert torch.equal(again.network.state_dict()[name], weight)
 

@@ -47,6 +47,8 @@ def test_points_are_the_means(modes: tuple[str, ...], measure: str) -> None:
             spans = np.array([segment[:, 1] for segment in bars.get_segments()])
             np.testing.assert_allclose(spans[:, 1] - spans[:, 0], 0.2)
         assert panel.lines[-1].get_ydata()[0] == table[measure][0]
+        band = panel.patches[0].get_bbox()
+        np.testing.assert_allclose([band.y0, band.y1], [table[measure][0] - 0.1, table[measure][0] + 0.1])
 
 
 def test_sets_stand_below_one_another() -> None:
@@ -69,5 +71,6 @@ def test_one_repeat_has_no_bars_and_results_are_drawn_too() -> None:
     table = _frame(("remove",), spread=np.nan)
     (panel,) = cc.pl.ablation(cc.tl.Ablation(table, table))
     assert not panel.containers[0].has_yerr
+    assert not panel.patches
     with pytest.raises(ValueError, match="measure='auc' is not known"):
         cc.pl.ablation(cc.tl.Ablation(table, table), measure="auc")

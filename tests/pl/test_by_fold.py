@@ -42,6 +42,7 @@ def test_a_cross_validation_shows_each_fold(validation, measure):
     rows = [text.get_text() for text in ax.get_yticklabels()]
     assert rows[0] == "network, groups apart"
     assert len(rows) == 6
+    assert [line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1] == [2.5]  # between two schemes
     part = validation.folds.query("model == 'linear' and scheme == 'random'")
     points = ax.collections[rows.index("linear, random folds")].get_offsets()
     np.testing.assert_allclose(points[:, 0], part[measure])

@@ -18,7 +18,7 @@ def compared() -> AnnData:
     adata.var["stability"] = [0.2, 1.0, 1.0, 0.5, 0.0, 0.0]
     adata.var["stability_rank"] = [5.0, 2.0, 1.0, 3.0, 9.0, np.nan]
     adata.var["stability_mean"], adata.var["stability_sd"] = rng.random(6), rng.random(6)
-    adata.uns["stability"] = _slots.record("tl.stability", {}, method="weights")
+    adata.uns["stability"] = _slots.record("tl.stability", {}, method="weights", n_top=3)
     return adata
 
 
@@ -31,6 +31,7 @@ def test_points_are_the_means(compared: AnnData) -> None:
     np.testing.assert_array_equal(points.get_offsets()[:, 0], table["mean"][:4])
     np.testing.assert_array_equal(points.get_array(), table["frequency"][:4])
     assert points.get_clim() == (0, 1)
+    assert ax.figure.axes[1].get_ylabel().endswith("among their first 3")
 
 
 def test_a_result_is_drawn_too(compared: AnnData) -> None:

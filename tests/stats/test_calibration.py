@@ -53,7 +53,8 @@ def test_temperature_is_the_best_of_a_grid(logits, truth):
     found = stats.fit_temperature(logits, truth)
 
     def loss(temperature: float) -> float:
-        return -log_softmax(logits / temperature, axis=1)[np.arange(200), truth].mean()
+        scores = log_softmax(logits / temperature, axis=1)
+        return -(scores[np.arange(200), truth] * 200 + scores.mean(axis=1)).mean() / 201  # one of 201 tells nothing
 
     grid = np.exp(np.linspace(np.log(0.05), np.log(20), 4001))
     best = grid[np.argmin([loss(t) for t in grid])]
@@ -62,9 +63,17 @@ def test_temperature_is_the_best_of_a_grid(logits, truth):
     assert found == pytest.approx(3, rel=0.3)
 
 
+def test_few_rows_that_are_all_right_are_no_proof_of_certainty():
+    """Two classes, n rows of one margin: the best probability of the true class is (n + 1/2) / (n + 1)."""
+    for n in (1, 10, 57):
+        logits = np.tile([4.0, 0.0], (n, 1))
+        temperature = stats.fit_temperature(logits, np.zeros(n, dtype=int))
+        assert softmax(logits / temperature, axis=1)[0, 0] == pytest.approx((n + 0.5) / (n + 1), rel=1e-6)
+
+
 def test_temperature_is_bounded():
     logits = np.array([[2.0, 0.0], [0.0, 3.0]])
-    assert stats.fit_temperature(logits, np.array([0, 1])) == _calibration.TEMPERATURES[0]
+    assert stats.fit_temperature(1e-3 * logits, np.array([0, 1])) == _calibration.TEMPERATURES[0]
     assert stats.fit_temperature(logits, np.array([1, 0])) == _calibration.TEMPERATURES[1]
     assert stats.fit_temperature(np.ones((5, 3)), np.array([0, 1, 2, 0, 1])) == 1.0
 

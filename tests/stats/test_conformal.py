@@ -29,6 +29,34 @@ def test_pvalues_equal_a_loop(known, rate, alone):
             assert found[i, k] == pytest.approx((1 + as_bad) / (1 + len(others)))
 
 
+def test_chance_counts_for_the_rank_of_the_cell_and_of_its_equals(known):
+    rng = np.random.default_rng(2)
+    scores, chance = np.round(rng.normal(size=(50, 3)), 1), rng.random(50)
+    found = known.of_classes(scores, 0.1, chance)
+    for i in range(50):
+        for k in range(3):
+            own = known.scores[known.classes == k] if k < 2 else known.scores
+            above, equal = (own > np.float32(scores[i, k])).sum(), (own == np.float32(scores[i, k])).sum()
+            assert found[i, k] == pytest.approx((above + chance[i] * (1 + equal)) / (1 + len(own)))
+    whole = known.of_classes(scores, 0.1, np.ones(50))
+    np.testing.assert_array_equal(whole, known.of_classes(scores, 0.1))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_with_chance_the_share_is_met_exactly_by_few_cells(tied):
+    """Thirteen cells of a class, whose ranks are multiples of 1/14: 0.1 lies between two."""
+    rng, missed = np.random.default_rng(0), np.zeros((3000, 2))
+    for repeat in range(3000):
+        drawn = rng.normal(size=33)
+        drawn = np.round(drawn) if tied else drawn
+        known = Conformal(drawn[:13], drawn[:13], np.zeros(13, dtype=np.int32), 1)
+        for i, chance in enumerate((None, rng.random(20))):
+            missed[repeat, i] = (known.of_classes(drawn[13:, None], 0.1, chance) <= 0.1).mean()
+    mean, error = missed.mean(axis=0), missed.std(axis=0) / np.sqrt(3000)
+    assert mean[1] == pytest.approx(0.1, abs=4 * error[1])
+    assert mean[0] <= 1 / 14 + 4 * error[0]
+
+
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.3])
 def test_classes_need_one_over_the_rate_less_one(rate):
     needed = round(1 / rate - 1 + 0.499)

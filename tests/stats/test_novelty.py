@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from cellclf import stats
-from cellclf.stats import Novelty, _novelty
+from cellclf.stats import Novelty
 from cellclf.stats._novelty import Spread
 
 
@@ -54,8 +54,41 @@ def test_a_class_without_cells_is_infinitely_far():
     assert np.isfinite(distances[:, [0, 2]]).all()
 
 
+def test_left_out_is_what_the_others_say():
+    """Each cell against mean and scatter of the others, shrunk towards the same sphere by the same divisor."""
+    x, y = cells(60)
+    x, y = np.vstack([x, x[:1] + 1]).astype(np.float64), np.append(y, 3)  # the last is the only one of its class
+    spread, rows = Spread.learn(x, y, 4), np.arange(61)
+
+    def squared(differences, others, centred):
+        sphere = np.trace(centred.T @ centred) / 61 / 4
+        covariance = 0.9 * others.T @ others / 61 + 0.1 * sphere * np.eye(4)
+        return differences @ np.linalg.solve(covariance, differences)
+
+    centred = x - np.stack([x[y == k].mean(axis=0) for k in y])
+    for i in range(60):
+        other = rows != i
+        within = x[other] - np.stack([x[other & (y == k)].mean(axis=0) for k in y[other]])
+        own = squared(x[i] - x[other & (y == y[i])].mean(axis=0), within, centred)
+        background = squared(x[i] - x[other].mean(axis=0), x[other] - x[other].mean(axis=0), x - x.mean(axis=0))
+        assert spread.left_out(x, y)[i] == pytest.approx((own - background) / 4, rel=1e-4, abs=1e-4)
+    assert np.isnan(spread.left_out(x, y)[60])
+
+
+@pytest.mark.parametrize("n_axes", [4, 256])
+def test_new_cells_are_as_strange_as_those_left_out(n_axes):
+    """Also where units are many and cells few, and what was learnt on cells fits them far better than others."""
+    rng = np.random.default_rng(0)
+    train, new = rng.normal(size=(90, n_axes)), rng.normal(size=(2000, n_axes))
+    y = np.arange(90) % 3
+    spread = Spread.learn(train, y, 3)
+    left_out, fresh = spread.left_out(train, y), spread.distances(new)[np.arange(2000), np.arange(2000) % 3]
+    assert left_out.mean() == pytest.approx(fresh.mean(), abs=4 * left_out.std() / np.sqrt(90))
+    assert left_out.std() == pytest.approx(fresh.std(), rel=0.35)
+
+
 def test_by_hand():
-    """Four measures, each standardised by what training cells have for their own class, and their mean."""
+    """Four measures, each standardised by what cells left out have for their own class; none below -0.5; their mean."""
     x, y = cells()
     query, _ = cells(80, seed=3)
     found = learnt().by_class(query, query[:, :2], logits_of(query))
@@ -71,16 +104,16 @@ def test_by_hand():
     closest = np.argsort(to_train, axis=1)[:, :10]
     sparse = (np.sort(to_train, axis=1)[:, 9] + floor) / (reach[closest].mean(axis=1) + floor)
     sparse_train = (reach + floor) / (reach[near].mean(axis=1) + floor)
-    rows = np.arange(len(y))
     parts = []
     for a, b in ((train, new), (x[:, :2], query[:, :2])):
         spread = Spread.learn(a, y, 3)
-        own = spread.distances(a)[rows, y]
+        own = spread.left_out(a, y)
         parts.append((spread.distances(b) - own.mean()) / own.std())
     energy, own = -logsumexp(logits_of(query)[:, 0], axis=1), -logsumexp(logits_of(x)[:, 0], axis=1)
     parts.append(((sparse - sparse_train.mean()) / sparse_train.std())[:, None])
     parts.append(((energy - own.mean()) / own.std())[:, None])
-    np.testing.assert_allclose(found, np.mean(np.broadcast_arrays(*parts), axis=0), rtol=2e-3, atol=2e-3)
+    expected = np.mean(np.maximum(np.broadcast_arrays(*parts), -0.5), axis=0)
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
 
 
 def test_a_class_never_seen_scores_higher():
@@ -95,10 +128,28 @@ def test_a_class_never_seen_scores_higher():
     assert scores[truth == 1].min() > np.quantile(scores[truth != 1], 0.95)
 
 
-def test_training_cells_are_at_zero_on_average():
+def test_what_is_not_strange_does_not_make_up_for_what_is():
+    """Cells whose logits leave no doubt: less than usual counts by half a standard deviation at most, of four measures."""
     x, y = cells()
-    own = learnt().by_class(x, x[:, :2], logits_of(x))[np.arange(300), y]
-    assert own.mean() == pytest.approx(0, abs=0.2)  # a training cell is its own neighbour here, so a little below
+    far = x + np.array([0, 0, 8, 0], dtype=np.float32)
+    novelty = Novelty.learn(x, x, logits_of(x), y, 3)
+    level, sure, surer = (
+        novelty.by_class(far, far, np.full((300, 1, 3), high)) for high in (-novelty.levels[3] - np.log(3), 50, 500)
+    )
+    np.testing.assert_allclose(level - sure, 0.5 / 4, rtol=1e-6)
+    np.testing.assert_array_equal(sure, surer)
+
+
+def test_the_energy_is_judged_by_cells_that_trained_nothing():
+    """A network is too sure of its own cells, so that all others would look strange."""
+    x, y = cells()
+    sure, usual = 20 * logits_of(x) + 200, logits_of(x)
+    overfit, mended = (Novelty.learn(x, x, sure, y, 3, unseen=unseen) for unseen in (None, usual))
+    query = cells(seed=1)[0]
+    assert overfit.by_class(query, query, logits_of(query)).min(axis=1).mean() > 4
+    assert mended.by_class(query, query, logits_of(query)).min(axis=1).mean() < 0.5
+    few = Novelty.learn(x, x, sure, y, 3, unseen=usual[:4])  # too few to tell a standard deviation
+    assert few.levels.tobytes() == overfit.levels.tobytes()
 
 
 def test_energy_is_averaged_over_members():
@@ -106,17 +157,6 @@ def test_energy_is_averaged_over_members():
     one = Novelty.learn(x, x, logits_of(x), y, 3).by_class(x, x, logits_of(x))
     three = Novelty.learn(x, x, logits_of(x, 3), y, 3).by_class(x, x, logits_of(x, 3))
     np.testing.assert_allclose(one, three, rtol=1e-9)
-
-
-def test_principal_axes_are_those_of_a_full_decomposition():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(150, 12)) @ rng.normal(size=(12, 60)) + 0.05 * rng.normal(size=(150, 60))
-    x -= x.mean(axis=0)
-    _, _, turned = np.linalg.svd(x, full_matrices=False)
-    axes = _novelty._principal_axes(x.astype(np.float32))
-    assert axes.shape == (60, 20)
-    np.testing.assert_allclose(np.abs(np.sum(axes[:, :12].T * turned[:12], axis=1)), 1, rtol=1e-4)
-    np.testing.assert_allclose(axes.T @ axes, np.eye(20), atol=1e-5)
 
 
 def test_blocks_do_not_matter():
@@ -134,6 +174,17 @@ def test_arrays_bring_it_back():
     again = Novelty.restore(novelty.tensors())
     one, other = (n.by_class(query, query[:, :2], logits_of(query)) for n in (novelty, again))
     assert one.tobytes() == other.tobytes()
+
+
+def test_arrays_of_before_score_as_they_did():
+    """Then a measure below its mean made up for another above."""
+    x, y = cells()
+    novelty = Novelty.learn(x, x, logits_of(x), y, 3)
+    before = novelty.tensors()
+    del before["lowest"]
+    energy = -logsumexp(logits_of(x)[:, 0], axis=1)[:, None]
+    one, other = (Novelty.restore(before).by_class(x, x, logits_of(x) + more) for more in (0, 10))
+    np.testing.assert_allclose(one - other, np.full((300, 3), 10 / energy.std() / 4), rtol=1e-6)
 
 
 @pytest.mark.parametrize("n", [1, 2], ids=["one cell", "two cells"])

@@ -17,6 +17,7 @@ from scipy import sparse
 import cellclf as cc
 from cellclf import stats
 from cellclf.stats import _contingency, _distributed, _pieces, _table, _whole_numbers
+from cellclf.stats._at_first_sight import count_at_first_sight
 from cellclf.stats._read_ahead import read_ahead
 
 from .conftest import STORAGES
@@ -245,6 +246,60 @@ def test_the_table_grows_with_the_counts(codes, name, max_aside, tmp_path, monke
 
 
 @pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("change", ["halves", "below zero", "large", "in rows without a class"])
+@pytest.mark.parametrize("name", ["h5ad-csr", "zarr-csr", "dask-grid", "lazy-zarr-csr"])
+def test_counts_at_first_sight_that_are_none(counts, codes, name, change, tmp_path):
+    x, codes = np.tile(counts, (8, 1)), np.tile(codes, 8)
+    visible = np.flatnonzero(codes >= 0)
+    late = visible[visible.size // 2 :]  # of the rows that are looked at, the last half
+    if change == "halves":
+        x[late] += np.where(x[late] > 0, 0.5, 0).astype(x.dtype)
+    elif change == "below zero":
+        x[late, 3] = -1
+    elif change == "large":
+        x[visible[:200]], x[late] = np.minimum(x[visible[:200]], 1), np.where(x[late] > 0, 10 * x[late] + 90, 0)
+    else:
+        x[codes < 0] = np.nan
+    table = stats.cut_and_count(OUTSIDE[name](x, tmp_path), codes, n_classes=4)
+    assert_same(table, reference(x, codes, "auto"))
+    assert (np.diff(table.offsets) == 16).all() == (change == "in rows without a class")
+
+
+def rows_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many rows each stretch of a file holds that is read from now on."""
+    seen, read = [], _pieces.Stretch.read
+
+    def watched(stretch: _pieces.Stretch, reader: Any = None) -> Any:
+        seen.append(stretch.stop - stretch.first)
+        return read(stretch, reader)
+
+    monkeypatch.setattr(_pieces.Stretch, "read", watched)
+    return seen
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("name", ["h5ad-csr", "zarr-csr"])
+def test_counts_are_read_once_and_recognised_meanwhile(counts, measurements, codes, name, tmp_path, monkeypatch):
+    seen = rows_read(monkeypatch)
+    stats.cut_and_count(OUTSIDE[name](counts, tmp_path), codes, n_classes=4)
+    assert sum(seen) == len(counts)
+    (tmp_path / "other").mkdir()
+    other = OUTSIDE[name](measurements, tmp_path / "other")
+    seen.clear()
+    assert count_at_first_sight(other, codes, 4, None) is None
+    assert sum(seen) < len(counts) / 4
+
+
+@pytest.mark.parametrize("row", [0, -1], ids=["looked at", "late"])
+def test_infinite_counts_are_refused_as_in_memory(counts, codes, row, tmp_path):
+    x, codes = np.tile(counts, (8, 1)), np.tile(codes, 8)
+    x[int(np.flatnonzero(codes >= 0)[row]), 7] = np.inf
+    for given in (x, h5ad(sparse.csr_matrix)(x, tmp_path)):
+        with pytest.raises(stats.BadValueError, match=r"1 values are NaN or infinite, the first in gene 7"):
+            stats.cut_and_count(given, codes, n_classes=4)
+
+
+@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize(
     ("bad", "message"), [(np.nan, "NaN"), (np.inf, "infinite"), (0.5, "not whole"), (-1, "negative")]
 )
@@ -421,7 +476,7 @@ def test_few_readers(n):
     assert list(read_ahead([lambda: 7] * n)) == [7] * n
 
 
-def test_dask_is_computed_as_configured(counts, codes):
+def test_dask_is_computed_as_configured(counts, codes, monkeypatch):
     import dask
 
     seen = []
@@ -430,11 +485,16 @@ def test_dask_is_computed_as_configured(counts, codes):
         seen.append(threading.current_thread().name)
         return block
 
-    x = array.from_array(counts, chunks=(60, 12)).map_blocks(watch, meta=np.zeros((0, 0), np.float32))
-    stats.cut_and_count(x, codes, n_classes=4, bins="uniform")
+    alone = array.from_array(counts, chunks=-1).map_blocks(watch, meta=np.zeros((0, 0), np.float32))
+    stats.cut_and_count(alone, codes, n_classes=4, bins="uniform")
     assert {name.split("_0")[0] for name in seen} == {"read_ahead"}
     seen.clear()
-    with dask.config.set(scheduler="threads"):
-        stats.cut_and_count(x, codes, n_classes=4, bins="uniform")
+    x = array.from_array(counts, chunks=(60, 12)).map_blocks(watch, meta=np.zeros((0, 0), np.float32))
+    monkeypatch.setattr(stats._kernels, "n_threads", lambda: 2)
+    stats.cut_and_count(x, codes, n_classes=4, bins="uniform")
     assert seen
-    assert not any(name.startswith("read_ahead") for name in seen)
+    assert not any(name.startswith(("read_ahead", "MainThread")) for name in seen)
+    seen.clear()
+    with dask.config.set(scheduler="synchronous"):
+        stats.cut_and_count(x, codes, n_classes=4, bins="uniform")
+    assert {name.split("_0")[0] for name in seen} == {"read_ahead"}

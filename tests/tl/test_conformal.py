@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ import torch
 
 import cellclf as cc
 from cellclf import _tensors, stats
-from cellclf.tl import _conformal
+from cellclf.tl import _conformal, _learn, _predict
 
 MLP = cc.nn.MLP(hidden=(8,))
 
@@ -88,10 +90,37 @@ class TestScores:
             proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
             y = cells.obs["cell_type"].cat.codes.to_numpy()
             looks = stats.Novelty.learn(z[rows], embedding[rows], logits[rows][:, None], y[rows], 3)
+            looks = replace(looks, levels=classifier.novelty.levels, widths=classifier.novelty.widths)
             strangeness = looks.by_class(z, embedding, logits[:, None])
             for i in set(train) - set(np.flatnonzero(rows)):
                 expected = -np.log(proba[i, y[i]]) + 2 * strangeness[i, y[i]]
                 assert found[i] == pytest.approx([expected, strangeness[i].min()], rel=1e-3, abs=1e-3)
+
+    @pytest.mark.parametrize("refit", [False, True])
+    def test_scales_are_those_of_the_draft(self, cells, quick, monkeypatch, refit):
+        """What left-out rows have in its space, and the energy of rows that it was not trained on; also after a second training."""
+        drafts = []
+        real = _learn.attempt
+
+        def watched(problem, rows, counts, after=None):
+            found = real(problem, rows, counts, after=after)
+            drafts.extend([found] if after is None else [])
+            return found
+
+        monkeypatch.setattr(_learn, "attempt", watched)
+        classifier = cc.tl.train(cells, network=MLP, fit=quick, split=None if refit else "split")
+        assert classifier.facts["n_rows"] == (120 if refit else (cells.obs["split"] == "train").sum())
+        draft = drafts[0]
+        network = draft.network.network.eval()
+        with torch.no_grad():
+            x, new = torch.from_numpy(draft.rows.x), torch.from_numpy(draft.valid.x)
+            own, unseen = (network(part).numpy()[:, None] / classifier.temperature for part in (x, new))
+            embedding = network.embed(x).numpy()
+        first = stats.Novelty.learn(draft.rows.x, embedding, own, draft.rows.y, 3, unseen=unseen)
+        np.testing.assert_allclose(classifier.novelty.levels, first.levels, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(classifier.novelty.widths, first.widths, rtol=1e-4)
+        energy = -np.log(np.exp(unseen[:, 0].astype(np.float64)).sum(axis=1))
+        assert classifier.novelty.levels[3] == pytest.approx(energy.mean(), rel=1e-4)
 
     def test_early_stopping_rows_taken_out_are_no_calibration_rows(self, small_adata, quick):
         classifier = cc.tl.train(small_adata, network=MLP, fit=quick, split=None)
@@ -167,7 +196,8 @@ class TestUnknown:
         x, totals = adata.X.toarray()[:, _columns(adata, classifier)], np.asarray(adata.X.sum(axis=1)).ravel()
         block = next(classifier.blocks(classifier.normalised(x, totals)))
         known = classifier.conformal
-        sets = known.of_classes(block.network.nonconformity, 0.1) > 0.1
+        chance = pd.util.hash_array(np.array(adata.obs_names.astype(str), dtype=object), categorize=False) / 2**64
+        sets = known.of_classes(block.network.nonconformity, 0.1, chance) > 0.1
         as_strange = (known.novelty >= block.network.novelty.astype(np.float32)[:, None]).sum(axis=1)
         np.testing.assert_array_equal(adata.obsm["cellclf_set"], sets)
         np.testing.assert_array_equal(adata.obs["cellclf_set_size"], sets.sum(axis=1))
@@ -176,6 +206,18 @@ class TestUnknown:
         best = classifier.classes[adata.obsm["cellclf_proba"].argmax(axis=1)]
         assert list(adata.obs["cellclf"]) == list(np.where(unknown, "Unknown", best))
         np.testing.assert_array_equal(adata.obs["cellclf_unknown_score"], block.network.strangeness.min(axis=1))
+
+    def test_a_cell_gets_the_same_set_in_any_company(self, trained):
+        """Chance decides for some, and it is drawn from the cell's name: spread evenly, and not by the place."""
+        classifier, adata = trained
+        cc.tl.predict(adata, unknown=0.1)
+        some = adata[np.random.default_rng(0).permutation(adata.n_obs)[:50]].copy()
+        before = some.obsm["cellclf_set"].copy()
+        cc.tl.predict(some, classifier, unknown=0.1)
+        np.testing.assert_array_equal(some.obsm["cellclf_set"], before)
+        chance = _predict._chance(pd.Index([f"AAAC-{i}" for i in range(20000)]))
+        counts, _ = np.histogram(chance, bins=20, range=(0, 1))
+        assert abs(counts - 1000).max() < 5 * np.sqrt(1000 * 0.95)
 
     def test_a_category_and_a_colour_of_its_own(self, trained):
         _, adata = trained

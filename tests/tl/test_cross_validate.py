@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from sklearn import metrics
 
 import cellclf as cc
 from cellclf import stats
-from cellclf.tl import _cross_validate, _folds
+from cellclf.tl import _conformal, _cross_validate, _folds
 from cellclf.tl._folds import Answer, Fold, Judged, Study
 
 LINEAR = cc.nn.Linear()
@@ -71,6 +73,15 @@ def test_nothing_is_learnt_from_the_rows_left_out(small_adata, quick, study):
     after = _folds.study(small_adata, "cell_type", network=LINEAR, fit=quick, genes="auto", layer=None, use_rep=None)
     for one, other in zip(learnt(after.learn(fold.train, 1)), before, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_calibration_scores_that_nobody_reads_are_not_trained_for(small_adata, quick, study, monkeypatch):
+    """With conformal folds each fold takes as many trainings as without, and the answers are the same."""
+    asked = replace(quick, conformal_folds=2)
+    assert replace(study, fit=asked).learn(np.ones(120, dtype=bool), 0).conformal is None
+    monkeypatch.setattr(_conformal, "attempt", None)
+    found = [run(small_adata, fit) for fit in (quick, asked)]
+    pd.testing.assert_frame_equal(*(result.folds.drop(columns="seconds") for result in found))
 
 
 def test_the_tables_are_what_scikit_learn_says(small_adata, quick):

@@ -14,6 +14,7 @@ from scipy.stats import ttest_1samp
 import cellclf as cc
 from cellclf import stats
 from cellclf.attribution import attributions
+from cellclf.tl import _attributed
 
 GENES = [f"gene{j}" for j in range(20)]
 FIELDS = ("names", "scores", "logfoldchanges", "pvals", "pvals_adj")
@@ -168,6 +169,51 @@ def test_blocks_do_not_matter(adata: AnnData, monkeypatch: pytest.MonkeyPatch) -
     cc.tl.explain(adata, groupby="leiden", attribution_layer=True)
     pd.testing.assert_frame_equal(table(adata, "0").loc[expected[0].index], expected[0], rtol=1e-3)
     np.testing.assert_allclose(adata.layers["cellclf_attribution"].toarray(), expected[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("storage", ["csr", "dense", "backed"])
+def test_interruption_keeps_the_first_cells(
+    adata: AnnData, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if storage == "dense":
+        adata.X = adata.X.toarray()
+    if storage == "backed":
+        adata.write_h5ad(tmp_path / "cells.h5ad")
+        adata = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    monkeypatch.setattr(_attributed, "AT_ONCE", 16)
+    options = {"groupby": "leiden", "attribution_layer": storage != "backed"}  # which anndata cannot add on disk
+    first = np.flatnonzero(np.arange(120) % 2)[:48]
+    cc.tl.explain(adata, rows=np.isin(np.arange(120), first), key_added="first_explain", **options)
+    attribute, calls = _attributed.attributions, []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return attribute(*arguments, **options)
+
+    monkeypatch.setattr(_attributed, "attributions", interrupted)
+    cc.tl.explain(adata, rows=np.arange(120) % 2 == 1, **options)
+    assert adata.uns["cellclf_explain"]["interrupted"]
+    assert adata.uns["cellclf_explain"]["n_rows"] == adata.uns["first_explain"]["n_rows"] == 48
+    for group in ("0", "1"):
+        pd.testing.assert_frame_equal(table(adata, group), table(adata, group, "first_explain"))
+    if storage != "backed":
+        mine, expected = (adata.layers[f"{name}_attribution"].toarray() for name in ("cellclf", "first"))
+        np.testing.assert_array_equal(mine, expected)
+    calls.extend([1] * 3)
+    before = set(adata.uns)
+    with pytest.raises(KeyboardInterrupt):
+        cc.tl.explain(adata, groupby="leiden", key_added="nothing")
+    assert set(adata.uns) == before
+
+
+def test_same_seed_same_bits(adata: AnnData) -> None:
+    options = {"method": "gradient_shap", "groupby": "leiden", "n_steps": 5}
+    for key, rng in (("one", 0), ("same", 0), ("other", 1)):
+        cc.tl.explain(adata, rng=rng, key_added=key, **options)
+    one, same, other = (adata.uns[key]["scores"].tobytes() for key in ("one", "same", "other"))
+    assert one == same != other
 
 
 def test_missing_genes_are_left_out(adata: AnnData) -> None:

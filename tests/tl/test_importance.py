@@ -13,8 +13,8 @@ from scipy.sparse import csc_matrix, csr_matrix
 from torch.nn.functional import cross_entropy
 
 import cellclf as cc
-from cellclf.attribution import attributions
-from cellclf.tl import _shadows, _trials
+from cellclf.attribution import _permutation, attributions
+from cellclf.tl import _attributed, _shadows, _trials
 
 WRITTEN = [
     ("var", "importance"),
@@ -144,15 +144,46 @@ def test_same_seed_same_bits_and_generators_are_left_alone(adata: AnnData) -> No
     assert (np.random.get_state()[1] == legacy).all()  # noqa: NPY002
 
 
-@pytest.mark.parametrize(
-    "storage",
-    [pytest.param(np.asarray, id="dense"), pytest.param(csr_matrix, id="csr"), pytest.param(csc_matrix, id="csc")],
-)
-def test_storage_does_not_matter(adata: AnnData, storage: type) -> None:
-    expected = cc.tl.importance(adata, copy=True).var["importance"]
-    adata.X = storage(adata.X.toarray())
-    cc.tl.importance(adata)
+@pytest.mark.parametrize("method", ["permutation", "weights", "ablation", *GRADIENTS])
+def test_the_same_seed_gives_the_same_bits_with_every_method(adata: AnnData, method: str) -> None:
+    options = {"method": method} | ({"groups": SETS, "n_repeats": 2} if method == "ablation" else {})
+    options |= {"null": None} if method in {"permutation", "weights"} else {}
+    one, same = (cc.tl.importance(adata, copy=True, **options).var[["importance", "importance_se"]] for _ in range(2))
+    assert one.to_numpy().tobytes() == same.to_numpy().tobytes()
+    if method in {"permutation", "ablation", "gradient_shap"}:
+        other = cc.tl.importance(adata, copy=True, rng=1, **options).var["importance"]
+        assert (one["importance"].dropna() != other.dropna()).any()
+
+
+@pytest.mark.parametrize("storage", ["dense", "csr", "csc", "backed"])
+@pytest.mark.parametrize("method", ["permutation", *GRADIENTS])
+def test_storage_does_not_matter(adata: AnnData, storage: str, method: str, tmp_path: Path) -> None:
+    options = {"null": None} if method == "permutation" else {}
+    expected = cc.tl.importance(adata, method=method, copy=True, **options).var["importance"]
+    adata = stored(adata, storage, tmp_path)
+    cc.tl.importance(adata, method=method, **options)
     assert adata.var["importance"].to_numpy().tobytes() == expected.to_numpy().tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")  # a convolution hardly learns 30 genes
+@pytest.mark.parametrize("kind", ["linear", "mlp", "convolution"])
+@pytest.mark.parametrize("storage", ["dense", "csr", "csc", "backed"])
+def test_a_gene_that_is_constant_where_it_is_measured_is_exactly_zero(
+    small_adata: AnnData, storage: str, kind: str, tmp_path: Path
+) -> None:
+    small = {"hidden": (8,)}
+    networks = {"linear": cc.nn.Linear(), "mlp": cc.nn.MLP(**small), "convolution": cc.nn.CNN1d(channels=(2,), **small)}
+    x = np.log1p(small_adata.X.toarray())  # values, not counts: no total moves them
+    small_adata.obs["split"] = pd.Categorical(np.where(np.arange(120) < 80, "train", "test"))
+    x[:, 4] = np.where(small_adata.obs["split"] == "test", 0.7, x[:, 4])
+    small_adata.X = csr_matrix(x)
+    fit = cc.Fit(epochs=3, batch_size=16, device="cpu")
+    cc.tl.train(small_adata, "cell_type", network=networks[kind], fit=fit, genes="all")
+    adata = stored(small_adata, storage, tmp_path)
+    cc.tl.importance(adata, null=None)
+    assert adata.var.loc["gene4", ["importance", "importance_se"]].tolist() == [0, 0]
+    assert (adata.varm["importance_by_class"][4] == 0).all()
+    assert adata.var["importance"].ne(0).sum() > 10
 
 
 def test_copy_and_key_added(adata: AnnData) -> None:
@@ -314,6 +345,113 @@ def test_an_embedding_has_no_genes(small_adata: AnnData, method: str) -> None:
         cc.tl.importance(small_adata, method=method)
 
 
+# -- Ctrl-C ---------------------------------------------------------------------------------------------------------------
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, module: object, name: str, after: int) -> None:
+    """Let Ctrl-C come in the call of a function after so many."""
+    function, calls = getattr(module, name), []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(module, name, interrupted)
+
+
+def stored(adata: AnnData, storage: str, path: Path) -> AnnData:
+    """Give the same cells as another matrix, or on disk."""
+    if storage == "backed":
+        adata.write_h5ad(path / "cells.h5ad")
+        return anndata.read_h5ad(path / "cells.h5ad", backed="r")
+    adata.X = {"dense": np.asarray, "csr": csr_matrix, "csc": csc_matrix}[storage](adata.X.toarray())
+    return adata
+
+
+every_storage = pytest.mark.parametrize("storage", ["dense", "csr", "csc", "backed"])
+
+
+@every_storage
+@pytest.mark.parametrize("n_repeats", [1, 3])
+def test_permutation_that_is_interrupted_keeps_the_genes_that_are_done(
+    adata: AnnData, storage: str, n_repeats: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adata = stored(adata, storage, tmp_path)
+    cc.tl.importance(adata, n_repeats=n_repeats, key_added="whole")
+    assert not adata.uns["whole"]["interrupted"]
+    stopped(monkeypatch, _permutation, "_rises", 7)
+    monkeypatch.setattr(_permutation, "PAIRS", 1)
+    cc.tl.importance(adata, n_repeats=n_repeats)
+    done = adata.var_names.isin(carried(adata).genes[:7])
+    unread = ~adata.var_names.isin(carried(adata).genes)
+    assert done.sum() == 7
+    for column in ("importance", "importance_se"):
+        mine, whole = adata.var[column], adata.var[column.replace("importance", "whole")]
+        np.testing.assert_allclose(mine[done | unread], whole[done | unread], rtol=1e-5, atol=1e-6)
+        assert mine[~done & ~unread].isna().all()
+    by_class, whole = (adata.varm[f"{key}_by_class"] for key in ("importance", "whole"))
+    np.testing.assert_allclose(by_class[done], whole[done], rtol=1e-5, atol=1e-6)
+    assert adata.uns["importance"]["interrupted"]
+    assert "importance_qvalue" not in adata.var  # no null of genes that nobody waited for
+    assert set(cc.get.importance(adata, n_genes=7).index) >= set(adata.var_names[done & (adata.var["whole"] > 0)])
+    table = cc.tl.importance_check(adata, rankings=["importance", "whole"], sizes=[3], n_random=1).curves
+    assert table["log_loss"].notna().all()
+
+
+@pytest.mark.parametrize("options", [{}, {"groups": {"first": PLANTED}}, {"method": "integrated_gradients"}])
+def test_nothing_is_written_before_anything_is_finished(
+    adata: AnnData, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cc.tl.importance(adata, null=None)
+    before, values = keys(adata), adata.var.copy()
+    stopped(monkeypatch, _permutation, "_rises", 0)
+    stopped(monkeypatch, _attributed, "attributions", 0)
+    with pytest.raises(KeyboardInterrupt):
+        cc.tl.importance(adata, **options)
+    assert keys(adata) == before
+    pd.testing.assert_frame_equal(adata.var, values)
+
+
+def test_groups_that_are_interrupted(adata: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_permutation, "PAIRS", 1)
+    groups = {"first": PLANTED, "noise": ["gene15", "gene16"]}
+    stopped(monkeypatch, _permutation, "_rises", 10)  # nine genes alone, then the first group
+    cc.tl.importance(adata, groups=groups)
+    record = adata.uns["importance"]
+    assert record["interrupted"]
+    assert np.isfinite(record["group_importance"]).tolist() == [True, False]
+    assert adata.var.loc[["gene15", "gene16"], "importance"].isna().all()
+    assert adata.var["importance"].notna().sum() == 28
+
+
+def test_a_null_whose_measurement_is_interrupted(adata: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped(monkeypatch, _permutation, "_rises", 3)  # the importances and two networks; the third has no say
+    cc.tl.importance(adata)
+    assert not adata.uns["importance"]["interrupted"]
+    assert adata.uns["importance"]["n_networks"] == 2
+    assert adata.var["importance_qvalue"].notna().all()
+
+
+@every_storage
+def test_gradients_that_are_interrupted_are_those_of_the_first_cells(
+    adata: AnnData, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adata = stored(adata, storage, tmp_path)
+    monkeypatch.setattr(_attributed, "AT_ONCE", 10)
+    first, every = np.arange(120) < 30, np.ones(120, dtype=bool)
+    cc.tl.importance(adata, method="deep_lift", rows=first, key_added="first")
+    stopped(monkeypatch, _attributed, "attributions", 3)
+    cc.tl.importance(adata, method="deep_lift", rows=every)
+    assert adata.uns["importance"]["interrupted"]
+    assert not adata.uns["first"]["interrupted"]
+    assert adata.uns["importance"]["n_rows"] == adata.uns["first"]["n_rows"] == 30
+    for column in ("", "_se"):
+        np.testing.assert_allclose(adata.var[f"importance{column}"], adata.var[f"first{column}"], rtol=1e-12)
+    np.testing.assert_allclose(adata.varm["importance_by_class"], adata.varm["first_by_class"], rtol=1e-12)
+
+
 # -- Measures, groups, strata -----------------------------------------------------------------------------------------
 
 
@@ -420,17 +558,17 @@ def test_ablation_that_is_interrupted(adata: AnnData, monkeypatch: pytest.Monkey
 # -- The null -----------------------------------------------------------------------------------------------------------
 
 
-def cells(seed: int, *, n_planted: int, shuffled: bool = False) -> AnnData:
-    """Draw 240 cells × 150 genes of counts, of which some tell three classes apart, if the labels are not shuffled."""
+def cells(seed: int, *, n_planted: int, shuffled: bool = False, n_genes: int = 150) -> AnnData:
+    """Draw 240 cells of counts; some genes tell three classes apart, if the labels are not shuffled."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 3, 240)
-    rates = np.tile(rng.gamma(2, 0.5, 150), (240, 1))
+    rates = np.tile(rng.gamma(2, 0.5, n_genes), (240, 1))
     for gene in range(n_planted):
         rates[y == gene % 3, gene] *= 5
     counts = csr_matrix(rng.poisson(rates).astype(np.float32))
     y = rng.permutation(y) if shuffled else y
     obs = pd.DataFrame({"kind": pd.Categorical(np.array(["a", "b", "c"])[y])}, index=[f"c{i}" for i in range(240)])
-    return AnnData(counts, obs=obs, var=pd.DataFrame(index=[f"g{j}" for j in range(150)]))
+    return AnnData(counts, obs=obs, var=pd.DataFrame(index=[f"g{j}" for j in range(n_genes)]))
 
 
 LINEAR = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=12, device="cpu")}
@@ -452,6 +590,29 @@ def test_the_null_holds_its_level_on_shuffled_labels(method: str, selected: bool
         passing.append(int((adata.var["importance_qvalue"] <= 0.05).sum()))
         assert adata.uns["importance"]["n_passing"] == passing[-1]
     assert sum(n > 0 for n in passing) <= 1
+
+
+@pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")
+def test_it_is_the_shadows_that_hold_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of genes that were chosen on the rows that judge them many would pass, if their shadows had not to compete."""
+    qvalues, winners = _shadows.shadow_qvalues, _shadows._winners
+    passing: dict[str, list[int]] = {"as it is": [], "no competition": [], "no shadows": []}
+    for seed in range(3):
+        adata = cells(seed, n_planted=0, n_genes=1000)
+        cc.pp.split(adata, "kind")
+        cc.pp.gene_scores(adata, "kind")
+        cc.pp.select_genes(adata, 50)
+        cc.tl.train(adata, "kind", **LINEAR)
+        for way, counts in passing.items():
+            every = (lambda adata, codes, columns, *_, **__: columns) if way == "no competition" else winners
+            few = (lambda genes, shadows: qvalues(genes, shadows[:0])) if way == "no shadows" else qvalues
+            monkeypatch.setattr(_shadows, "_winners", every)
+            monkeypatch.setattr(_shadows, "shadow_qvalues", few)
+            cc.tl.importance(adata, rows="train")
+            counts.append(adata.uns["importance"]["n_passing"])
+    assert passing["as it is"] == [0, 0, 0]
+    assert min(passing["no competition"]) > 0
+    assert min(passing["no shadows"]) >= 10
 
 
 def test_planted_genes_pass_and_few_others_do() -> None:

@@ -11,6 +11,7 @@ from anndata import AnnData
 from scipy.stats import spearmanr
 
 import cellclf as cc
+from cellclf.tl import _importance_check
 
 
 @pytest.fixture
@@ -94,6 +95,37 @@ def test_what_is_written_comes_back(adata: AnnData, tmp_path: Path, file: str | 
         cc.get.importance_check(adata, table="x")
     with pytest.raises(KeyError, match=r"was written by 'cellclf\.tl\.train'"):
         cc.get.importance_check(adata, key="cellclf")
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_interruption_keeps_the_rankings_that_are_finished(
+    adata: AnnData, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    whole = cc.tl.importance_check(adata, key_added="whole")
+    curves_of, calls = _importance_check._curves_of, []
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return curves_of(*arguments)
+
+    monkeypatch.setattr(_importance_check, "_curves_of", interrupted)
+    if after == 0:
+        with pytest.raises(KeyboardInterrupt):
+            cc.tl.importance_check(adata)
+        assert "importance_check" not in adata.uns
+        return
+    found = cc.tl.importance_check(adata)
+    assert found.interrupted
+    assert adata.uns["importance_check"]["interrupted"]
+    assert "(interrupted)" in str(found)
+    pd.testing.assert_frame_equal(found.summary, whole.summary.iloc[:after])
+    mine = whole.curves["ranking"].isin(whole.summary.index[:after])
+    pd.testing.assert_frame_equal(found.curves, whole.curves[mine].reset_index(drop=True))
+    assert not whole.interrupted
+    pd.testing.assert_frame_equal(cc.get.importance_check(adata), found.summary, check_names=False)
+    assert len(cc.pl.importance_check(adata)) == 2
 
 
 def test_same_seed_same_numbers(adata: AnnData) -> None:

@@ -10,7 +10,8 @@ from anndata import AnnData
 from scipy.stats import rankdata, spearmanr
 
 import cellclf as cc
-from cellclf.tl import _lesson, _stability, _trainings
+from cellclf.attribution import _permutation
+from cellclf.tl import _agreement, _lesson, _trainings
 
 FIT = cc.Fit(epochs=10, batch_size=32, device="cpu")
 PLANTED = [f"gene{j}" for j in range(9)]
@@ -41,7 +42,7 @@ def test_comparison_by_hand() -> None:
     generator = np.random.default_rng(0)
     scores = generator.normal(size=(4, 12)) + np.arange(12)
     genes = np.array([f"g{j}" for j in range(12)], dtype=object)
-    found = _stability._compared(scores, genes, 5)
+    found = _agreement.compared(scores, genes, 5)
     first = [set(np.argsort(-row)[:5].tolist()) for row in scores]
     ranks = np.array([rankdata(-row) for row in scores])
     table = found.genes.loc[genes]
@@ -60,11 +61,11 @@ def test_comparison_by_hand() -> None:
 
 def test_what_chance_chooses_overlaps_by_chance() -> None:
     scores = np.random.default_rng(0).normal(size=(20, 200))
-    found = _stability._compared(scores, np.arange(200).astype(str).astype(object), 40)
+    found = _agreement.compared(scores, np.arange(200).astype(str).astype(object), 40)
     assert abs(found.overlap["kuncheva"].mean()) < 0.02
-    same = _stability._compared(np.tile(scores[0], (3, 1)), np.arange(200).astype(str).astype(object), 40)
+    same = _agreement.compared(np.tile(scores[0], (3, 1)), np.arange(200).astype(str).astype(object), 40)
     assert (same.overlap[["jaccard", "kuncheva", "spearman"]].to_numpy() > 1 - 1e-12).all()
-    every = _stability._compared(scores[:2], np.arange(200).astype(str).astype(object), 200)
+    every = _agreement.compared(scores[:2], np.arange(200).astype(str).astype(object), 200)
     assert every.overlap[["jaccard", "kuncheva"]].to_numpy().tolist() == [[1, 1]]
 
 
@@ -157,6 +158,23 @@ def test_interruption_keeps_the_trainings_that_are_finished(
     assert adata.uns["stability"]["interrupted"]
     assert "(interrupted)" in str(found)
     pd.testing.assert_frame_equal(found.genes, whole.genes)
+
+
+def test_interruption_of_a_measurement(adata: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_inputs, calls = _permutation._rises, []
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) > 2 * 20 + 7:  # two networks, and some genes of the third
+            raise KeyboardInterrupt
+        return of_inputs(*arguments)
+
+    monkeypatch.setattr(_permutation, "PAIRS", 1)
+    monkeypatch.setattr(_permutation, "_rises", interrupted)
+    found = cc.tl.stability(adata, n_trainings=4, n_repeats=1)
+    assert found.interrupted
+    assert found.n_trainings == 2
+    assert found.genes.notna().all().all()
 
 
 @pytest.mark.parametrize("at_once", [4, 2], ids=["all", "the-second-two"])

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import anndata
 import numpy as np
@@ -17,7 +17,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 import cellclf as cc
-from cellclf.tl import _folds
+from cellclf.tl import _conformal, _folds
 from cellclf.tl._folds import Study
 
 LINEAR = cc.nn.Linear()
@@ -214,6 +214,14 @@ def test_a_process_that_ends_is_said(small_adata, monkeypatch):
     with pytest.raises(RuntimeError, match="A process that tries settings has ended"):
         run(small_adata, n_jobs=2)
     assert "tune" not in small_adata.uns
+
+
+def test_calibration_folds_are_left_for_the_training_that_follows(small_adata, monkeypatch):
+    monkeypatch.setattr(_conformal, "attempt", None)
+    asked = replace(QUICK, conformal_folds=3)
+    before, found = run(small_adata), run(small_adata, fit=asked)
+    assert found.fit == replace(before.fit, conformal_folds=3)
+    pd.testing.assert_frame_equal(trials_of(found), trials_of(before))
 
 
 def test_the_search_is_judged_on_cells_that_had_no_part_in_it(small_adata):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cellclf.nn._network import Network
 
 PAIRS = 2**19  # (gene, row) pairs looked at together: a few MB of values, masks and losses
+RUNS = 256  # runs of the network in a block of inputs, all repeats together, at most: Ctrl-C loses the block at work
 DENSE = 0.75  # share of changed rows above which computing every row is cheaper than gathering the changed ones
 COMMON = 0.5  # share of rows with the same value above which losing the others is computed once for all repeats
 
@@ -31,11 +32,13 @@ class Increases(NamedTuple):
     `by_repeat` (n_inputs, n_repeats) is the rise of the loss, or the fall of accuracy or macro-F1, over all rows;
     `by_class` (n_inputs, n_classes) the same for the rows of each class, averaged over the repeats (of macro-F1: the fall
     of the class's own F1), NaN for a class without rows; `baseline` is the measure with nothing shuffled. All float64.
+    If `interrupted`, Ctrl-C came before all inputs were done; those that were not are NaN.
     """
 
     by_repeat: np.ndarray
     by_class: np.ndarray
     baseline: float
+    interrupted: bool = False
 
 
 @torch.inference_mode()
@@ -62,6 +65,8 @@ def permutation_importance(
     Where most rows have the same value (such as zero counts), the rows that lose theirs to it are the same in every
     repeat, and are computed once.
 
+    Ctrl-C ends the work with the inputs (or groups) that are finished, each in all its repeats, and the result says so.
+
     Parameters
     ----------
     network
@@ -87,6 +92,13 @@ def permutation_importance(
     -------
     The increases; inputs that are constant over the rows, or that have no weight, score exactly 0.
 
+    Raises
+    ------
+    ValueError
+        `measure` is not known.
+    KeyboardInterrupt
+        The work was stopped before any input was finished.
+
     Examples
     --------
     >>> import cellclf as cc, torch
@@ -102,19 +114,22 @@ def permutation_importance(
     judged = judge(logits, y, temperature, measure)
     sets = list(np.arange(x.shape[1])[:, None]) if groups is None else [np.asarray(group) for group in groups]
     orders = [torch.from_numpy(shuffled(len(x), seed, repeat, strata)).to(device) for repeat in range(n_repeats)]
-    by_repeat, by_class = np.zeros((len(sets), n_repeats)), np.zeros((len(sets), logits.shape[1]))
-    with tqdm(total=len(sets) * n_repeats, desc="importance", unit="gene", leave=False, delay=1) as bar:
-        for lines in _lines(sets, max(1, PAIRS // len(x))):
-            if len(sets[lines[0]]) == 1:
-                inputs = torch.from_numpy(np.concatenate([sets[line] for line in lines])).to(device)
-                rises = _of_block(prober, judged, inputs, orders)
-            else:
-                rises = _of_group(prober, judged, torch.from_numpy(sets[lines[0]]).to(device), orders)
-            for repeat, rise in enumerate(rises):
-                by_repeat[lines, repeat] = rise.total.cpu().numpy()
-                by_class[lines] += rise.by_class.cpu().numpy() / n_repeats
-                bar.update(len(lines))
-    return Increases(by_repeat, by_class, judged.baseline)
+    by_repeat, by_class = np.full((len(sets), n_repeats), np.nan), np.full((len(sets), logits.shape[1]), np.nan)
+    done = np.zeros(len(sets), dtype=bool)
+    width = max(1, min(PAIRS, RUNS * prober.n_together // max(1, n_repeats)) // len(x))
+    try:
+        with tqdm(total=len(sets) * n_repeats, desc="importance", unit="gene", leave=False, delay=1) as bar:
+            for lines in _lines(sets, width):
+                rises = _rises(prober, judged, [sets[line] for line in lines], orders)
+                by_repeat[lines] = np.stack([rise.total.cpu().numpy() for rise in rises], axis=1)
+                by_class[lines] = np.mean([rise.by_class.cpu().numpy() for rise in rises], axis=0)
+                done[lines] = True
+                bar.update(len(lines) * n_repeats)
+    except KeyboardInterrupt:
+        if not done.any():
+            raise
+        by_repeat[~done], by_class[~done] = np.nan, np.nan
+    return Increases(by_repeat, by_class, judged.baseline, interrupted=not done.all())
 
 
 def shuffled(n_rows: int, seed: int, repeat: int, strata: np.ndarray | None = None) -> np.ndarray:
@@ -134,6 +149,13 @@ def _lines(sets: list[np.ndarray], width: int) -> list[list[int]]:
     single = [line for line, inputs in enumerate(sets) if len(inputs) == 1]
     blocks = [single[start : start + width] for start in range(0, len(single), width)]
     return blocks + [[line] for line, inputs in enumerate(sets) if len(inputs) != 1]
+
+
+def _rises(prober: RankOne | Whole, judged: Mean | MacroF1, sets: list[np.ndarray], orders: list[Tensor]) -> list[Rise]:
+    """Shuffle single inputs, or one group, once in each order."""
+    inputs = torch.from_numpy(np.concatenate(sets)).to(prober.x.device)
+    of_sets = _of_block if len(sets[0]) == 1 else _of_group
+    return of_sets(prober, judged, inputs, orders)
 
 
 def _of_block(prober: RankOne | Whole, judged: Mean | MacroF1, inputs: Tensor, orders: list[Tensor]) -> list[Rise]:

@@ -94,6 +94,11 @@ class Fit:
     information_power
         Last, each gene is multiplied by this power of its mutual information with the label on the training rows,
         corrected for chance and divided by the geometric mean of the entropies of gene and label; 0 leaves all equal.
+    axes
+        While it learns, let half of the units of the first hidden layer read the genes through so many principal axes of the
+        training cells, and the linear skip read genes and axes. Afterwards every gene has weights of its own, as without. 0: read
+        each gene for itself, as is always done by networks without hidden layers and skip, with `l1`, `l2` or `group_l1`, and
+        where training goes on from given weights.
     precision
         ``"float32"``, or mixed precision: products in ``"bfloat16"`` or ``"float16"`` while training, weights in float32.
     device
@@ -136,6 +141,7 @@ class Fit:
     preprocess: Counts = "auto"
     scale: Scale = "zscore"
     information_power: float = 0.75
+    axes: int = 128
     precision: Precision = "float32"
     device: str = "auto"
     devices: int = 1
@@ -153,6 +159,8 @@ class Fit:
         folds = self.conformal_folds
         if isinstance(folds, bool) or not isinstance(folds, int) or folds < 0 or folds == 1:
             _refuse("conformal_folds", folds, "0 for none, or a whole number of 2 or more")
+        if isinstance(self.axes, bool) or not isinstance(self.axes, int) or self.axes < 0:
+            _refuse("axes", self.axes, "0 for none, or a whole number")
         for name in ("label_smoothing", "input_dropout"):
             self._check_number(name, lambda value: 0 <= value < 1, "a share, 0 ≤ share < 1")
         self._check_number("valid_fraction", lambda value: 0 < value < 1, "a share, 0 < share < 1")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch.func import functional_call, stack_module_state, vmap
-from torch.nn import functional
 
+from cellclf.fit._axes import read_genes
 from cellclf.fit._balance import class_weights
 from cellclf.fit._batches import batches, n_batches
 from cellclf.fit._chance import seed_of
@@ -18,8 +18,9 @@ from cellclf.fit._hardware import Hardware, device_of
 from cellclf.fit._loop import check_weights, default_epochs
 from cellclf.fit._optimiser import rule_of
 from cellclf.fit._schedule import learning_rate
+from cellclf.fit._task import Task
 from cellclf.nn import MLP, Linear, n_parameters
-from cellclf.nn._registry import build
+from cellclf.nn._network import cross_entropy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,9 +73,7 @@ def train_several(
     hardware, epochs = Hardware(device), epochs or default_epochs(n_rows, options)
     steps, interrupted = n_batches(n_rows, options.batch_size), False
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        networks = [
-            _first(description, part, n_classes, options.members, seed) for part, seed in zip(rows, seeds, strict=True)
-        ]
+        networks = [_first(description, part, n_classes, options, seed) for part, seed in zip(rows, seeds, strict=True)]
         together = _Together([network.to(device) for network in networks])
         rule = rule_of(together.weights.values(), options)
         x, y = [hardware.place(part.x) for part in rows], [hardware.place(part.y) for part in rows]
@@ -108,7 +107,7 @@ def train_several(
         together.give_back(networks)
     for network in networks:
         check_weights(network, options)
-    return Several([network.cpu().eval() for network in networks], interrupted)
+    return Several([read_genes(network.cpu().eval()) for network in networks], interrupted)
 
 
 class _Together:
@@ -146,16 +145,15 @@ class _ByMember(torch.nn.Module):
         return self.network.by_member(x)
 
 
-def _first(description: Description, rows: Rows, n_classes: int, members: int, seed: int) -> Network:
+def _first(description: Description, rows: Rows, n_classes: int, options: Fit, seed: int) -> Network:
     """Build a network with the first weights that a training with this seed draws."""
-    torch.manual_seed(seed_of(seed, 0))
-    return build(description, rows.x.shape[1], n_classes, members)
+    return Task(description, rows, None, options, n_classes, seed, None, None, "").first()
 
 
 def _loss(logits: Tensor, y: list[Tensor], weight: list[Tensor], label_smoothing: float) -> Tensor:
     """Add up the losses of the networks: no weight is part of two, so each learns from its own."""
     losses = [
-        functional.cross_entropy(
+        cross_entropy(
             own.flatten(0, 1), classes.repeat_interleave(own.shape[1]), weight=by_class, label_smoothing=label_smoothing
         )
         for own, classes, by_class in zip(logits, y, weight, strict=True)

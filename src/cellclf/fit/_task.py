@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellclf.fit._axes import n_axes, read_genes, read_through_axes
 from cellclf.fit._chance import seed_of
 from cellclf.fit._pair import Pair, parts
 from cellclf.nn._registry import build
@@ -38,24 +39,32 @@ class Task:
     title: str
     beside: Description | None = None
     initial_beside: Initial = None
+    axes: bool = True  # whether hidden layers may read through axes: not where weights of genes are given
 
     def build(self) -> Network:
         """Make the network with its first weights: fresh ones, or given (made of the fresh ones, where a function is)."""
-        network = self._made(self.description, self.options.members, self.initial)
+        network = self._made(self.description, self.options.members, self.initial, axes=self.axes)
         return network if self.beside is None else Pair(network, self._made(self.beside, 1, self.initial_beside))
 
-    def _made(self, description: Description, members: int, initial: Initial) -> Network:
+    def _made(self, description: Description, members: int, initial: Initial, *, axes: bool = False) -> Network:
         """Make one of the networks."""
         network = build(description, self.rows.x.shape[1], self.n_classes, members)
+        n = n_axes(network, self.rows, self.options) if axes else 0
+        if n:
+            read_through_axes(network, self.rows, n, members=members)
         if initial is not None:
             network.load_state_dict(initial(network) if callable(initial) else initial)
         return network
 
     def first_weights(self) -> dict[str, Tensor]:
         """Return the first weights, as the training will draw them."""
+        return self.first().state_dict()
+
+    def first(self) -> Network:
+        """Make the network as the training will begin with it."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, 0))
-            return self.build().state_dict()
+            return self.build()
 
 
 @dataclass(frozen=True)
@@ -74,4 +83,5 @@ class Trained:
         """Bring what was trained to the CPU, ready for use."""
         main, *beside = parts(network.cpu().eval())
         main.batch_logits = None
+        read_genes(main)
         return cls(main, *how, *beside)

@@ -102,6 +102,7 @@ def _write(task: Task, checkpoint: Checkpoint, device: torch.device, folder: Pat
         "n_classes": task.n_classes,
         "seed": task.seed,
         "epochs": task.epochs,
+        "axes": task.axes,
         "device": device.type,
         "checkpoint": str(checkpoint.path.resolve()),
         "run": checkpoint.run,

@@ -41,7 +41,20 @@ def train(
     they are those of the last epoch. A network `beside` it learns from the same batches for the same epochs, with the same
     options but for members and penalties; the weights of the one have no influence on the other.
     """
-    task = Task(description, rows, valid, options, n_classes, seed, epochs, initial, title, beside, initial_beside)
+    task = Task(
+        description,
+        rows,
+        valid,
+        options,
+        n_classes,
+        seed,
+        epochs,
+        initial,
+        title,
+        beside,
+        initial_beside,
+        initial is None,
+    )
     file = None if checkpoint is None else _checkpoint(task, checkpoint)
     if file is not None:
         task = replace(task, options=replace(options, batch_size=file.batch_size(options.batch_size)))

@@ -44,6 +44,7 @@ def work(folder: Path) -> None:
         title="",
         beside=plan["beside"] and from_header(plan["beside"]),
         initial_beside=initial[1],
+        axes=plan["axes"],
     )
     rank = int(os.environ["RANK"])
     # within an epoch the generators of the other devices would have to be kept too

@@ -46,8 +46,12 @@ def ablation(
     Examples
     --------
     >>> import cellclf as cc
-    >>> found = cc.tl.ablation(adata)  # doctest: +SKIP
-    >>> cc.get.ablation(adata)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> cc.tl.importance(adata, null=None)
+    >>> found = cc.tl.ablation(adata, sizes=[20], n_repeats=1)
+    >>> cc.get.ablation(adata)["mode"].unique().tolist()
+    ['all', 'remove', 'keep']
     """
     if table not in TABLES:
         msg = f"table={table!r} is not known. Choose 'summary' or 'trainings'."

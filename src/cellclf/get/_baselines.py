@@ -40,8 +40,11 @@ def baselines(
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.baselines(adata)  # doctest: +SKIP
-    >>> cc.get.baselines(adata)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> quick = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=5)}
+    >>> found = cc.tl.baselines(adata, models=["nearest_neighbors"], n_folds=3, **quick)
+    >>> cc.get.baselines(adata)["model"].tolist()
+    ['network', 'linear', 'prior', 'nearest_neighbors']
     """
     if table not in {"summary", "folds"}:
         msg = f"table={table!r} is not known. Choose 'summary' or 'folds'."

@@ -43,8 +43,11 @@ def confusion(
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.evaluate(adata)  # doctest: +SKIP
-    >>> cc.get.confusion(adata, normalize="true")  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> evaluation = cc.tl.evaluate(adata, n_bootstrap=0)
+    >>> cc.get.confusion(adata, normalize="true").shape
+    (10, 10)
     """
     check_normalize(normalize)
     record = _tables.evaluation(adata, key)

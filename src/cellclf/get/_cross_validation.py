@@ -55,8 +55,12 @@ def cross_validation(
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.cross_validate(adata)  # doctest: +SKIP
-    >>> cc.get.cross_validation(adata, table="folds")  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> quick = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=5)}
+    >>> found = cc.tl.cross_validate(adata, n_folds=3, **quick)
+    >>> folds = cc.get.cross_validation(adata, table="folds")
+    >>> len(folds)
+    9
     """
     if table not in {*COLUMNS, "confusion"}:
         msg = f"table={table!r} is not known. Choose one of {_slots.listing([*COLUMNS, 'confusion'])}."

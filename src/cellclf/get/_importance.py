@@ -51,8 +51,12 @@ def importance(
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.importance(adata)  # doctest: +SKIP
-    >>> cc.get.importance(adata, n_genes=3)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> cc.tl.importance(adata, null=None)
+    >>> best = cc.get.importance(adata, n_genes=3)
+    >>> list(best.columns)
+    ['importance', 'importance_se']
     """
     index = _tables.names(adata.var_names, "gene")
     columns = {"importance": key, "importance_se": f"{key}_se"}

@@ -56,8 +56,12 @@ def importance_check(
     Examples
     --------
     >>> import cellclf as cc
-    >>> check = cc.tl.importance_check(adata)  # doctest: +SKIP
-    >>> cc.get.importance_check(adata)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> cc.tl.importance(adata, null=None)
+    >>> check = cc.tl.importance_check(adata)
+    >>> list(cc.get.importance_check(adata).index)
+    ['importance', 'mi_corrected', 'random']
     """
     if table not in TABLES:
         msg = f"table={table!r} is not known. Choose one of {', '.join(map(repr, TABLES))}."

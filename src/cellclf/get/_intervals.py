@@ -46,8 +46,12 @@ def intervals(adata: AnnData, *, key: str = "cellclf_evaluation") -> pd.DataFram
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.evaluate(adata, by="donor")  # doctest: +SKIP
-    >>> table = cc.get.intervals(adata)  # doctest: +SKIP
-    >>> table.query("measure == 'macro_f1'").pivot(index="group", columns="model", values="value")  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> evaluation = cc.tl.evaluate(adata, by="phase", n_bootstrap=50)
+    >>> table = cc.get.intervals(adata)
+    >>> f1 = table.query("measure == 'macro_f1'").pivot(index="group", columns="model", values="value")
+    >>> list(f1.index)
+    ['', 'G1', 'G2M', 'S']
     """
     return _recorded.recorded(adata, key, "tl.evaluate", "intervals", COLUMNS)

@@ -60,8 +60,10 @@ def l1_path(
     Examples
     --------
     >>> import cellclf as cc
-    >>> path = cc.tl.l1_path(adata)  # doctest: +SKIP
-    >>> cc.get.l1_path(adata, table="genes")  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> path = cc.tl.l1_path(adata, l1=[100], group_l1=[0.1], fit=cc.Fit(epochs=5))
+    >>> cc.get.l1_path(adata)["penalty"].tolist()
+    ['none', 'linear', 'l1', 'group_l1']
     """
     if table not in TABLES:
         msg = f"table={table!r} is not known. Choose one of {', '.join(map(repr, TABLES))}."

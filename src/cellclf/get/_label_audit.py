@@ -36,8 +36,12 @@ def label_audit(adata: AnnData, *, key: str = "label") -> pd.DataFrame:
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.audit_labels(adata)  # doctest: +SKIP
-    >>> cc.get.label_audit(adata).head()  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> quick = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=5)}
+    >>> found = cc.tl.cross_validate(adata, n_folds=3, **quick)
+    >>> cc.tl.audit_labels(adata)
+    >>> list(cc.get.label_audit(adata).columns)
+    ['given', 'suggestion', 'quality']
     """
     record = _slots.fetch_record(adata, f"{key}_audit", "tl.audit_labels")
     verb = "tl.audit_labels"

@@ -41,8 +41,13 @@ def predictions(adata: AnnData, *, key: str = "cellclf") -> pd.DataFrame:
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.predict(adata)  # doctest: +SKIP
-    >>> cc.get.predictions(adata).query("confidence < 0.5")  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> cc.tl.predict(adata)
+    >>> table = cc.get.predictions(adata)
+    >>> unsure = table.query("confidence < 0.5")
+    >>> list(table.columns)
+    ['predicted', 'confidence', 'unknown_score']
     """
     column = partial(_tables.column, adata.obs, where="adata.obs", verb="tl.predict")
     predicted = pd.Categorical(column(key))

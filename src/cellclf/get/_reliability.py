@@ -43,8 +43,13 @@ def reliability(adata: AnnData, *, key: str = "cellclf_evaluation") -> pd.DataFr
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.evaluate(adata)  # doctest: +SKIP
-    >>> cc.get.reliability(adata).query("confidence > high")  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> evaluation = cc.tl.evaluate(adata, n_bootstrap=0)
+    >>> bins = cc.get.reliability(adata)
+    >>> too_sure = bins.query("confidence > high")
+    >>> int(bins["n_rows"].sum())
+    69
     """
     return _recorded.recorded(adata, key, "tl.evaluate", "reliability", COLUMNS)
 

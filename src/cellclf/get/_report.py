@@ -36,8 +36,13 @@ def report(adata: AnnData, *, key: str = "cellclf_evaluation") -> pd.DataFrame:
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.evaluate(adata)  # doctest: +SKIP
-    >>> cc.get.report(adata).sort_values("f1")  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> evaluation = cc.tl.evaluate(adata, n_bootstrap=0)
+    >>> report = cc.get.report(adata)
+    >>> worst = report.sort_values("f1").head(3)
+    >>> int(report["support"].sum())
+    69
     """
     record = _tables.evaluation(adata, key)
     table = pd.DataFrame(

@@ -51,8 +51,11 @@ def stability(
     Examples
     --------
     >>> import cellclf as cc
-    >>> found = cc.tl.stability(adata)  # doctest: +SKIP
-    >>> cc.get.stability(adata, n_genes=5)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> found = cc.tl.stability(adata, n_trainings=3, method="weights")
+    >>> list(cc.get.stability(adata, n_genes=5).columns)
+    ['frequency', 'mean', 'sd', 'rank']
     """
     if table not in {"genes", "overlap"}:
         msg = f"table={table!r} is not known. Choose 'genes' or 'overlap'."

@@ -37,8 +37,12 @@ def summary(adata: AnnData, *, key: str = "cellclf_evaluation") -> pd.DataFrame:
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.evaluate(adata)  # doctest: +SKIP
-    >>> cc.get.summary(adata).loc["network", "macro_f1"]  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> evaluation = cc.tl.evaluate(adata, n_bootstrap=0)
+    >>> table = cc.get.summary(adata)
+    >>> bool(table.loc["network", "macro_f1"] > table.loc["prior", "macro_f1"])
+    True
     """
     record = _tables.evaluation(adata, key)
     return pd.DataFrame(

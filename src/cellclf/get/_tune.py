@@ -39,8 +39,12 @@ def tune(adata: AnnData, *, key: str = "tune") -> pd.DataFrame:
     Examples
     --------
     >>> import cellclf as cc
-    >>> found = cc.tl.tune(adata)  # doctest: +SKIP
-    >>> cc.get.tune(adata).sort_values("value")  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> quick = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=5)}
+    >>> space = cc.tl.Space(fit={"weight_decay": cc.tl.Uniform(0.0, 0.1)})
+    >>> found = cc.tl.tune(adata, space=space, n_trials=2, n_folds=2, **quick)
+    >>> len(cc.get.tune(adata).sort_values("value"))
+    2
     """
     record = _slots.fetch_record(adata, key, "tl.tune")
     if "trials" not in record or "metric" not in record:

@@ -45,7 +45,11 @@ def unseen(adata: AnnData, *, key: str = "cellclf_evaluation") -> pd.DataFrame:
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.evaluate(adata)  # doctest: +SKIP
-    >>> cc.get.unseen(adata)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> known = adata[adata.obs["bulk_labels"] != "Dendritic"].copy()
+    >>> clf = cc.tl.train(known, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> evaluation = cc.tl.evaluate(adata, clf, n_bootstrap=0)  # doctest: +SKIP
+    >>> cc.get.unseen(adata)["class"].tolist()  # doctest: +SKIP
+    ['Dendritic']
     """
     return _recorded.recorded(adata, key, "tl.evaluate", "unseen", COLUMNS)

@@ -107,7 +107,7 @@ class Autoencoder:
 
     @property
     def needs_label(self) -> bool:
-        """Whether training needs a label: only a head does."""
+        """Whether training needs a label, as only a head does."""
         return self.head
 
     def build(self, n_genes: int, n_classes: int, *, members: int = 1) -> Network:

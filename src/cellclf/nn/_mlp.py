@@ -103,7 +103,7 @@ class MLPNetwork(Network):
         super().__init__()
         widths = description.hidden
         self.members, self.n_classes, self.width = members, n_classes, widths[0]
-        n_skip = members * n_classes if description.skip else 0
+        self.n_skip = n_skip = members * n_classes if description.skip else 0
         self.first_linear = nn.Linear(n_genes, members * widths[0] + n_skip)
         if n_skip:
             nn.init.zeros_(self.first_linear.weight[-n_skip:])

@@ -39,6 +39,7 @@ class Network(nn.Module, ABC):
 
     first_linear: nn.Linear | None
     n_normalised: int = 0  # first rows of `first_linear` that enter a batch normalisation: their length means nothing
+    n_skip: int = 0  # last rows of `first_linear` that lead past the hidden layers
     reconstructs: bool = False  # whether `loss` also takes `target`, the inputs before any of them was dropped
     batch_logits: Tensor | None = None  # logits of the rows of the last `loss` (n_cells, n_classes), for the history
 
@@ -66,7 +67,7 @@ class Network(nn.Module, ABC):
         """Return the cross-entropy of cells `x` with classes `y`, weighted by class."""
         logits = self(x)
         self.batch_logits = logits.detach()
-        return functional.cross_entropy(logits, y, weight=weight, label_smoothing=label_smoothing)
+        return cross_entropy(logits, y, weight=weight, label_smoothing=label_smoothing)
 
     def by_member(self, x: Tensor) -> Tensor:
         """Map cells to each member's logits, (n_cells, n_members, n_classes); a network of one piece is its only member."""
@@ -77,14 +78,27 @@ class Network(nn.Module, ABC):
         n_cells, n_members, n_classes = logits.shape
         self.batch_logits = mean_of_members(logits.detach())
         flat = logits.reshape(n_cells * n_members, n_classes)
-        return functional.cross_entropy(
-            flat, y.repeat_interleave(n_members), weight=weight, label_smoothing=label_smoothing
-        )
+        return cross_entropy(flat, y.repeat_interleave(n_members), weight=weight, label_smoothing=label_smoothing)
 
     def row_losses(self, x: Tensor) -> Tensor:
         """Return the loss of each cell (n_cells) by which a network without classes is judged."""
         msg = f"{type(self).__name__} is trained without a label, but defines no `row_losses` to judge it by."
         raise TypeError(msg)
+
+
+def cross_entropy(logits: Tensor, y: Tensor, *, weight: Tensor | None, label_smoothing: float) -> Tensor:
+    """Return the cross-entropy of logits (n_cells, n_classes) with classes, a share of each target spread evenly over all.
+
+    A cell weighs as its class does, with all of its target. (In torch's own, the share that is spread weighs by the classes on
+    which it falls: where large classes weigh little, that draws their cells towards the small ones.)
+    """
+    scores = functional.log_softmax(logits, dim=1)
+    told = scores.gather(1, y[:, None])[:, 0]
+    losses = -torch.lerp(told, scores.mean(dim=1), label_smoothing) if label_smoothing else -told
+    if weight is None:
+        return losses.mean()
+    weights = weight[y]
+    return (losses * weights).sum() / weights.sum()
 
 
 def mean_of_members(logits: Tensor) -> Tensor:

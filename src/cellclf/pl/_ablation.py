@@ -28,6 +28,7 @@ COLOURS = {
 }
 LIFT = 0.1  # of the random genes below the set, in rows
 STYLE: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.5, "elinewidth": 1, "capsize": 2}
+BAND: dict[str, Any] = {"color": GREY, "alpha": 0.15, "linewidth": 0, "zorder": 0}
 WORDS = {"remove": "Genes removed", "keep": "Genes kept"}
 
 
@@ -42,7 +43,8 @@ def ablation(
 
     One panel for the genes removed and one for the genes kept; each point is the mean over the repeats, with their
     standard deviation. Along a ranking, the number of genes is drawn against the measure; sets of your own stand below one
-    another, beside random sets of the same size. The dashed line is a training on all genes.
+    another, beside random sets of the same size. The dashed line is the mean of trainings on all genes, the grey band their
+    standard deviation: what lies within it may be chance.
 
     Parameters
     ----------
@@ -71,8 +73,11 @@ def ablation(
     Examples
     --------
     >>> import cellclf as cc
-    >>> found = cc.tl.ablation(adata)  # doctest: +SKIP
-    >>> cc.pl.ablation(found)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> cc.tl.importance(adata, null=None)
+    >>> found = cc.tl.ablation(adata, sizes=[5, 20], n_repeats=1)
+    >>> ax = cc.pl.ablation(found)
     """
     if measure not in LABELS:
         msg = f"measure={measure!r} is not known. Choose one of {', '.join(map(repr, LABELS))}."
@@ -93,6 +98,9 @@ def ablation(
     line: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": "--", "label": f"all {every['n_genes']} genes"}
     for panel, mode in zip(axes, modes, strict=True):
         part = table[table["mode"] == mode]
+        span = panel.axvspan if in_sets else panel.axhspan
+        if np.isfinite(every[f"{measure}_sd"]):
+            span(every[measure] - every[f"{measure}_sd"], every[measure] + every[f"{measure}_sd"], **BAND)
         if in_sets:
             _draw_sets(panel, part, measure)
             panel.axvline(every[measure], **line)

@@ -60,8 +60,10 @@ def baselines(
     Examples
     --------
     >>> import cellclf as cc
-    >>> found = cc.tl.baselines(adata)  # doctest: +SKIP
-    >>> cc.pl.baselines(found)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> quick = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=5)}
+    >>> found = cc.tl.baselines(adata, models=["nearest_neighbors"], n_folds=3, **quick)
+    >>> ax = cc.pl.baselines(found)
     """
     _by_fold.check_measure(measure)
     folds = table_of(

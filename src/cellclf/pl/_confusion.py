@@ -69,8 +69,10 @@ def confusion(
     Examples
     --------
     >>> import cellclf as cc
-    >>> evaluation = cc.tl.evaluate(adata)  # doctest: +SKIP
-    >>> cc.pl.confusion(evaluation)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> evaluation = cc.tl.evaluate(adata, n_bootstrap=0)
+    >>> ax = cc.pl.confusion(evaluation)
     """
     check_normalize(normalize)
     _display.check_choice("rows", rows, ("truth", "predicted"))

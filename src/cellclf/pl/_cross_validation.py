@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from cellclf import get
 from cellclf.pl import _by_fold
+from cellclf.pl._display import GREY
 from cellclf.pl._given import table_of
 
 if TYPE_CHECKING:
@@ -56,8 +59,10 @@ def cross_validation(
     Examples
     --------
     >>> import cellclf as cc
-    >>> found = cc.tl.cross_validate(adata)  # doctest: +SKIP
-    >>> cc.pl.cross_validation(found)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> quick = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=5)}
+    >>> found = cc.tl.cross_validate(adata, n_folds=3, **quick)
+    >>> ax = cc.pl.cross_validation(found)
     """
     _by_fold.check_measure(measure)
     folds = table_of(
@@ -69,4 +74,9 @@ def cross_validation(
         fetch=lambda _: get.cross_validation(adata, table="folds", key=key or "cellclf_cv"),
     )
     names = folds["model"] + ", " + folds["scheme"].map(WORDS)
-    return _by_fold.draw(ax, folds, measure, names=names, rows=list(dict.fromkeys(names)))
+    rows = list(dict.fromkeys(names))
+    ax = _by_fold.draw(ax, folds, measure, names=names, rows=rows)
+    schemes = folds.groupby(names, sort=False)["scheme"].first()
+    for place in np.flatnonzero(schemes.to_numpy()[1:] != schemes.to_numpy()[:-1]):
+        ax.axhline(place + 0.5, color=GREY, linewidth=0.8)  # between the ways in which cells were dealt
+    return ax

@@ -73,8 +73,12 @@ def gene_similarity(
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.pp.gene_similarity(adata, genes="selected")  # doctest: +SKIP
-    >>> cc.pl.gene_similarity(adata)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> cc.pp.split(adata)
+    >>> cc.pp.gene_scores(adata)
+    >>> cc.pp.select_genes(adata, 20)
+    >>> cc.pp.gene_similarity(adata, genes="selected")
+    >>> ax = cc.pl.gene_similarity(adata)
     """
     if groups is not None and groups not in adata.var:
         msg = f"groups={groups!r} is not in adata.var. Name one of its columns: {', '.join(map(str, adata.var))}."

@@ -55,8 +55,9 @@ def history(
     Examples
     --------
     >>> import cellclf as cc
-    >>> clf = cc.tl.train(adata)  # doctest: +SKIP
-    >>> cc.pl.history(clf)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> axes = cc.pl.history(clf)
     """
     table = _table(adata, key)
     if ax is None:

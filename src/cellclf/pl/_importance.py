@@ -78,13 +78,14 @@ def importance(
     Examples
     --------
     >>> import cellclf as cc
-    >>> cc.tl.importance(adata)  # doctest: +SKIP
-    >>> cc.pl.importance(adata, n_genes=10)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> cc.tl.importance(adata, null=None)
+    >>> ax = cc.pl.importance(adata, n_genes=10)
     """
     table = get.importance(adata, key=key, n_genes=n_genes, by_class=by_class)
     known = facts(adata, key)
-    if known["method"] == "ablation":  # genes in no group have no importance
-        table = table[table["importance"].notna() | by_class]
+    table = table[table["importance"].notna() | by_class]  # genes in no group, or not reached, have no importance
     what = known.get("measure", known.get("norm", DEFAULTS.get(known["method"], known["method"])))
     if by_class:
         signed = what in BY_CLASS

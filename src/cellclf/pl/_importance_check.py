@@ -65,8 +65,11 @@ def importance_check(
     Examples
     --------
     >>> import cellclf as cc
-    >>> check = cc.tl.importance_check(adata)  # doctest: +SKIP
-    >>> cc.pl.importance_check(check)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> cc.tl.importance(adata, null=None)
+    >>> check = cc.tl.importance_check(adata)
+    >>> axes = cc.pl.importance_check(check)
     """
     if measure not in LABELS:
         msg = f"measure={measure!r} is not known. Choose one of {', '.join(map(repr, LABELS))}."

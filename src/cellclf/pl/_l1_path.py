@@ -60,8 +60,9 @@ def l1_path(
     Examples
     --------
     >>> import cellclf as cc
-    >>> path = cc.tl.l1_path(adata)  # doctest: +SKIP
-    >>> cc.pl.l1_path(path)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> path = cc.tl.l1_path(adata, l1=[100], group_l1=[0.1], fit=cc.Fit(epochs=5))
+    >>> axes = cc.pl.l1_path(path)
     """
     trainings, histograms = (_table(adata, key, name) for name in ("trainings", "histograms"))
     penalised = trainings[trainings["penalty"].isin(PENALTIES)]

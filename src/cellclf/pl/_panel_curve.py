@@ -50,8 +50,9 @@ def panel_curve(adata: AnnData | PanelCurve, *, key: str | None = None, ax: Axes
     Examples
     --------
     >>> import cellclf as cc
-    >>> curve = cc.tl.panel_curve(adata)  # doctest: +SKIP
-    >>> cc.pl.panel_curve(curve)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> curve = cc.tl.panel_curve(adata, n_genes=[5, 20], fit=cc.Fit(epochs=5))
+    >>> ax = cc.pl.panel_curve(curve)
     """
     table, tolerance = _content(adata, key)
     ax = own_axes(ax, width=5.6, height=3.8)

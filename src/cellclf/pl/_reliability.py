@@ -56,8 +56,10 @@ def reliability(
     Examples
     --------
     >>> import cellclf as cc
-    >>> evaluation = cc.tl.evaluate(adata)  # doctest: +SKIP
-    >>> cc.pl.reliability(evaluation)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> evaluation = cc.tl.evaluate(adata, n_bootstrap=0)
+    >>> ax = cc.pl.reliability(evaluation)
     """
     bins = _given.table_of(
         adata,

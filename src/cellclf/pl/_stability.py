@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from anndata import AnnData
 
 from cellclf import get
 from cellclf.pl import _display
 from cellclf.pl._given import table_of
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from matplotlib.axes import Axes
 
     from cellclf.tl import Stability
@@ -50,8 +50,10 @@ def stability(adata: AnnData | Stability, *, n_genes: int = 20, key: str | None 
     Examples
     --------
     >>> import cellclf as cc
-    >>> found = cc.tl.stability(adata)  # doctest: +SKIP
-    >>> cc.pl.stability(found, n_genes=10)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.Linear(), fit=cc.Fit(epochs=5))
+    >>> found = cc.tl.stability(adata, n_trainings=3, method="weights")
+    >>> ax = cc.pl.stability(found, n_genes=10)
     """
     if isinstance(n_genes, bool) or not isinstance(n_genes, int | np.integer) or n_genes < 1:
         msg = f"n_genes={n_genes!r} is no number of genes. Give a whole number of 1 or more."
@@ -78,7 +80,9 @@ def stability(adata: AnnData | Stability, *, n_genes: int = 20, key: str | None 
         "linewidths": 0.5,
     }
     points = ax.scatter(table["mean"], place, c=table["frequency"], **style)
-    bar = ax.figure.colorbar(points, ax=ax, label="Share of trainings that choose it", fraction=0.05, pad=0.03)
+    n_top = adata.uns[key or "stability"]["n_top"] if isinstance(adata, AnnData) else adata.n_top
+    label = f"Share of trainings with the gene\namong their first {n_top}"
+    bar = ax.figure.colorbar(points, ax=ax, label=label, fraction=0.05, pad=0.03)
     bar.outline.set_visible(False)
     ax.grid(axis="y", color="#ebebeb", linewidth=0.8)
     ax.set_axisbelow(True)

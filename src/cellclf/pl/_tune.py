@@ -57,8 +57,11 @@ def tune(
     Examples
     --------
     >>> import cellclf as cc
-    >>> found = cc.tl.tune(adata)  # doctest: +SKIP
-    >>> cc.pl.tune(found)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> quick = {"network": cc.nn.Linear(), "fit": cc.Fit(epochs=5)}
+    >>> space = cc.tl.Space(fit={"weight_decay": cc.tl.Uniform(0.0, 0.1)})
+    >>> found = cc.tl.tune(adata, space=space, n_trials=2, n_folds=2, **quick)
+    >>> ax = cc.pl.tune(found)
     """
     trials, metric, best = _content(adata, key)
     settings = [name for name in trials.columns if "." in name]

@@ -53,8 +53,9 @@ def weights(
     Examples
     --------
     >>> import cellclf as cc
-    >>> clf = cc.tl.train(adata, network=cc.nn.MLP(hidden=(30,), skip=False))  # doctest: +SKIP
-    >>> cc.pl.weights(clf)  # doctest: +SKIP
+    >>> adata = cc.datasets.pbmc68k()
+    >>> clf = cc.tl.train(adata, network=cc.nn.MLP(hidden=(30,), skip=False), fit=cc.Fit(epochs=5))
+    >>> axes = cc.pl.weights(clf)
     """
     if isinstance(n_genes, bool) or not isinstance(n_genes, int | np.integer) or n_genes < 1:
         msg = f"n_genes={n_genes!r} is no number of genes. Give a whole number of 1 or more."

@@ -13,6 +13,7 @@ from cellclf.stats._agreement import (
     median_f1,
 )
 from cellclf.stats._audit import LabelAudit, audit
+from cellclf.stats._axes import principal_axes
 from cellclf.stats._bin_edges import SMALLEST, bin_edges
 from cellclf.stats._bins import Bins
 from cellclf.stats._bootstrap import bootstrap_confusion
@@ -103,6 +104,7 @@ __all__ = [
     "nonconformity",
     "normalised_information",
     "on_workers",
+    "principal_axes",
     "reliability",
     "row_sums",
     "sample_rows",

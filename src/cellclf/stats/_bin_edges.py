@@ -76,7 +76,7 @@ def bin_edges(
         return _counts(x, rows)
     if bins == "uniform":
         return _uniform(x, rows, number)
-    if bins == "auto" and _are_small_counts(sample_rows(x, rows, LOOK_ROWS, run=LOOK_RUN).data):
+    if bins == "auto" and are_small_counts(sample_rows(x, rows, LOOK_ROWS, run=LOOK_RUN).data):
         edges = _geometric(number)
         offsets = np.arange(x.shape[1] + 1, dtype=np.int64) * edges.size
         return Bins(np.tile(edges, x.shape[1]), offsets, "geometric")
@@ -141,7 +141,7 @@ def _geometric(n_bins: int) -> NDArray[np.float64]:
     return np.array([-np.inf, *edges[1:n_bins]])
 
 
-def _are_small_counts(values: NDArray[Any]) -> bool:
+def are_small_counts(values: NDArray[Any]) -> bool:
     """Whether the values (zeros left out) are counts, and mostly so small that one grid of edges suits all genes."""
     if values.size and (values.min() < 0 or not np.array_equal(values, np.floor(values))):
         return False

@@ -136,7 +136,8 @@ def reliability(confidence: NDArray[Any], hit: NDArray[np.bool_], n_bins: int = 
 def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     """Find the temperature by which logits must be divided to give the smallest log loss :cite:p:`Guo2017`.
 
-    The loss is convex in one over the temperature, so its slope has one root at most.
+    The loss is convex in one over the temperature, so its slope has one root at most. One row's worth of the n + 1 is taken to
+    tell nothing of its class, as by Platt :cite:p:`Platt1999`: few rows that are all right are no proof of certainty.
 
     Parameters
     ----------
@@ -147,8 +148,8 @@ def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
 
     Returns
     -------
-    A temperature between 0.05 and 20. The lower end means that all rows are right (colder is always better), the upper
-    that the logits are no better than guessing; 1 where no row's logits differ, when every temperature is the same.
+    A temperature between 0.05 and 20. The upper end means that the logits are no better than guessing; 1 where no row's logits
+    differ, when every temperature is the same.
     """
     logits, truth = checked(logits, truth, "logits")
     values = logits.astype(np.float64)
@@ -156,9 +157,12 @@ def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     if not values.any():
         return 1.0
 
+    untold = values.mean() / (len(truth) + 1)
+
     def slope(inverse: float) -> float:
         scaled = inverse * values
-        return float((np.exp(scaled - logsumexp(scaled, axis=1, keepdims=True)) * values).sum(axis=1).mean())
+        expected = np.exp(scaled - logsumexp(scaled, axis=1, keepdims=True)) * values
+        return float(expected.sum(axis=1).mean() - untold)
 
     coldest, hottest = TEMPERATURES
     if slope(1 / coldest) <= 0:

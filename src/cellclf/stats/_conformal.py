@@ -36,8 +36,14 @@ class Conformal:
         """Tell which classes have cells enough to be judged by themselves: one over the error rate, less one."""
         return self.sizes >= _needed(error_rate)
 
-    def of_classes(self, scores: NDArray[Any], error_rate: float) -> NDArray[np.float64]:
+    def of_classes(
+        self, scores: NDArray[Any], error_rate: float, chance: NDArray[Any] | None = None
+    ) -> NDArray[np.float64]:
         """Compare how badly cells fit each class with how badly its own cells do :cite:p:`Vovk2005`.
+
+        The rank of a cell among n others is a whole number, and the stated share may lie between two of them; where n is small,
+        too few cells would then be left out. A number drawn for each cell says how much of its own rank counts, so that the share
+        is met exactly.
 
         Parameters
         ----------
@@ -46,6 +52,10 @@ class Conformal:
         error_rate
             Share of cells whose set may lack the true class. It decides which classes are compared with their own cells, and
             which, being too small, with all cells together.
+        chance
+            A number for each cell (n_cells), drawn evenly from 0 to 1 and from nothing that is known of its class: the share of
+            its own rank, and of known cells with exactly its score, that is counted. `None`: all of it, so that sets are a little
+            larger than need be.
 
         Returns
         -------
@@ -68,7 +78,7 @@ class Conformal:
         alone, found = self.judged_alone(error_rate), np.empty(np.shape(scores))
         for k in range(self.n_classes):
             own = self.scores[self.classes == k] if alone[k] else self.scores
-            found[:, k] = _as_bad(scores[:, k], own)
+            found[:, k] = _as_bad(scores[:, k], own, chance)
         return found
 
     def of_any(self, novelty: NDArray[Any], error_rate: float) -> NDArray[np.float64]:
@@ -117,11 +127,12 @@ class Conformal:
         return cls(tensors["scores"], tensors["novelty"], tensors["classes"], n_classes) if tensors else None
 
 
-def _as_bad(values: NDArray[Any], known: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the share of known values that are as high as each value or higher, the value itself counted."""
+def _as_bad(values: NDArray[Any], known: NDArray[Any], chance: NDArray[Any] | None = None) -> NDArray[np.float64]:
+    """Return the share of known values that are as high as each value or higher; of itself and its equals, `chance` counts."""
     ordered = np.sort(known)
-    below = np.searchsorted(ordered, values.astype(ordered.dtype), side="left")
-    return (1 + len(ordered) - below) / (1 + len(ordered))
+    below, not_above = (np.searchsorted(ordered, values.astype(ordered.dtype), side=side) for side in ("left", "right"))
+    equals = 1 + not_above - below
+    return (len(ordered) - not_above + (equals if chance is None else chance * equals)) / (1 + len(ordered))
 
 
 def nonconformity(probabilities: NDArray[Any], strangeness: NDArray[Any]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ import numpy as np
 from cellclf.stats import _kernels, _threads
 from cellclf.stats._blocks import blocks, check_shape
 from cellclf.stats._distributed import over
+from cellclf.stats._pieces import is_at_hand
 from cellclf.stats._tally import table_type, tally
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _tally(
 ) -> tuple[NDArray[Any], Findings]:
     """Count the stored values, here or on a device."""
     if device is None:
-        return tally(x, codes, bins, n_classes)
+        return tally(blocks(x), codes, bins, n_classes, many=not is_at_hand(x))
     from cellclf.stats import _device
 
     return _device.tally(blocks(x), codes, bins, n_classes, device)

@@ -43,6 +43,8 @@ def _tile(bytes_per_gene: int) -> int:
 class _Correlation(on_processor.Correlation):
     """Matrix products on the device, without its shortened floats."""
 
+    _compare_tiles = on_processor.Tiled._compare_tiles
+
     def __init__(self, values: GeneValues, place: torch.device) -> None:
         super().__init__(values)
         self.place = place

@@ -189,10 +189,12 @@ def _from_array(values: NDArray[Any]) -> sparse.csc_matrix:
     def fill(first: int, stop: int) -> None:
         step = max(1, RUN // max(1, n_rows))
         for start in range(first, stop, step):
-            genes = np.ascontiguousarray(values[:, start : min(start + step, stop)].T).reshape(-1)
+            end = min(start + step, stop)
+            genes = np.ascontiguousarray(values[:, start:end].T).reshape(-1)
             found = np.flatnonzero(genes)
             own = slice(indptr[start], indptr[start] + found.size)
-            data[own], indices[own] = genes[found], found % n_rows
+            data[own] = genes[found]
+            indices[own] = found - np.repeat(np.arange(end - start) * n_rows, np.diff(indptr[start : end + 1]))
 
     _threads.over_ranges(fill, n_genes)
     return sparse.csc_matrix((data, indices, indptr.astype(indices.dtype)), shape=values.shape)

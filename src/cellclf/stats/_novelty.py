@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import logsumexp
 
+from cellclf.stats._axes import principal_axes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,6 +20,8 @@ N_LEARNT = 8192  # training cells that are looked at
 N_KEPT = 2048  # of these, cells kept as neighbours
 N_AXES = 20
 N_NEIGHBOURS = 10
+LOWEST = -0.5  # of a measure, in standard deviations
+FEWEST = 5  # cells that can tell a standard deviation
 SPACES = ("embedded", "projected")
 AT_ONCE = 512  # cells whose neighbours are looked up together
 
@@ -58,6 +62,17 @@ class Spread:
         background = (((cells - self.centre) @ self.overall.astype(np.float64)) ** 2).sum(axis=1)
         return np.where(np.isnan(squared), np.inf, squared - background[:, None]) / cells.shape[1]
 
+    def left_out(self, cells: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the distance of each training cell to its class `y` if means and covariances were learnt without it (n_cells).
+
+        By the formula for an inverse less one outer product :cite:p:`Sherman1950`; the sphere towards which covariances are
+        shrunk, and their divisor, stay. NaN for the only cell of a class.
+        """
+        sizes = np.bincount(y, minlength=len(self.means))[y]
+        own = _without_itself((cells - self.means[y]) @ self.within.astype(np.float64), sizes)
+        background = _without_itself((cells - self.centre) @ self.overall.astype(np.float64), np.full(len(y), len(y)))
+        return (own - background) / cells.shape[1]
+
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
@@ -67,7 +82,8 @@ class Novelty:
     axes of what the network reads (`origin`, `axes`, `projected`), where classes that the network was never asked to tell apart
     may still differ; how sparse the neighbourhood is, compared with that of the neighbours (`kept` training cells on these axes,
     `reach`: the distance from each to its tenth neighbour) :cite:p:`Breunig2000`; and the energy of the logits
-    :cite:p:`Liu2020`. `levels` and `widths` (4) are their means and standard deviations over training cells.
+    :cite:p:`Liu2020`. `levels` and `widths` (4) are their means and standard deviations over cells that had no part in
+    what they are compared with. A measure counts as `lowest` (a number) where it is less than that, in such units.
     """
 
     embedded: Spread
@@ -78,6 +94,7 @@ class Novelty:
     reach: NDArray[Any]
     levels: NDArray[Any]
     widths: NDArray[Any]
+    lowest: NDArray[Any]
 
     @classmethod
     def learn(
@@ -87,34 +104,37 @@ class Novelty:
         logits: NDArray[Any],
         y: NDArray[Any],
         n_classes: int,
+        *,
+        unseen: NDArray[Any] | None = None,
     ) -> Novelty:
         """Learn from training cells of classes `y`: what the network reads of them, its embedding and its logits.
 
         `inputs` is (n_cells, n_genes), `embedding` (n_cells, n_embedding) and `logits` (n_cells, n_members, n_classes), divided
-        by the temperature. :func:`evenly` chooses the cells where there are many.
+        by the temperature. :func:`evenly` chooses the cells where there are many. Each cell is left out of the means,
+        covariances and neighbours that it is measured by. What a network learnt cannot be taken back, so the energy is that of
+        `unseen`, the logits of cells that it was not trained on, where there are some.
         """
         origin = inputs.mean(axis=0, dtype=np.float64).astype(np.float32)
-        axes = _principal_axes(inputs - origin)
+        axes = principal_axes(inputs - origin, N_AXES)
         cells = (inputs - origin) @ axes
         kept = cells[evenly(y, N_KEPT)]
         embedded, projected = Spread.learn(embedding, y, n_classes), Spread.learn(cells, y, n_classes)
         distances, numbers = _neighbours(kept, kept, itself=True)
         reach = distances[:, -1].astype(np.float32)
-        rows = np.arange(len(y))
-        parts = (
-            projected.distances(cells)[rows, y],
-            embedded.distances(embedding)[rows, y],
-            _sparseness(distances, numbers, reach),
-            _energy(logits),
+        scales = (
+            _scale(projected.left_out(cells, y)),
+            _scale(embedded.left_out(embedding, y)),
+            _scale(_sparseness(distances, numbers, reach)),
+            _scale(_energy(logits if unseen is None or len(unseen) < FEWEST else unseen)),
         )
-        widths = np.array([part.std() for part in parts])
-        levels = np.array([part.mean() for part in parts])
-        return cls(embedded, projected, origin, axes, kept, reach, levels, np.where(widths > 0, widths, 1.0))
+        levels, widths = np.array(scales).T
+        return cls(embedded, projected, origin, axes, kept, reach, levels, widths, np.array(LOWEST))
 
     def by_class(self, inputs: NDArray[Any], embedding: NDArray[Any], logits: NDArray[Any]) -> NDArray[np.float64]:
         """Return how unlike the cells of each class cells are (n_cells, n_classes): the mean of the four, standardised.
 
-        Training cells of a class have 0 on average for their own class.
+        What a measure does not find strange does not make up for what another does, so none counts for less than half a
+        standard deviation below its mean.
         """
         cells = (inputs - self.origin) @ self.axes
         parts = (
@@ -123,7 +143,10 @@ class Novelty:
             _sparseness(*_neighbours(cells, self.kept), self.reach)[:, None],
             _energy(logits)[:, None],
         )
-        scaled = [(part - level) / width for part, level, width in zip(parts, self.levels, self.widths, strict=True)]
+        scaled = [
+            np.maximum((part - level) / width, self.lowest)
+            for part, level, width in zip(parts, self.levels, self.widths, strict=True)
+        ]
         return sum(scaled[1:], scaled[0]) / len(scaled)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -137,7 +160,8 @@ class Novelty:
 
     @classmethod
     def restore(cls, tensors: Mapping[str, NDArray[Any]]) -> Novelty:
-        """Rebuild from the arrays."""
+        """Rebuild from the arrays; those of earlier versions had no lowest value, and score as they did."""
+        tensors = {"lowest": np.array(-np.inf), **tensors}
         embedded, projected = (
             Spread(*(tensors[f"{space}.{part.name}"] for part in fields(Spread))) for space in SPACES
         )
@@ -174,17 +198,6 @@ def evenly(y: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate(chosen))
 
 
-def _principal_axes(centred: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the first principal axes (n_genes, n_axes) by subspace iteration from a fixed start :cite:p:`Halko2011`."""
-    n_axes = min(N_AXES, *centred.shape)
-    start = np.random.default_rng(0).normal(size=(centred.shape[1], min(n_axes + 10, centred.shape[1])))
-    basis = np.linalg.qr(start.astype(centred.dtype))[0]
-    for _ in range(4):
-        basis = np.linalg.qr(centred.T @ (centred @ basis))[0]
-    _, _, turned = np.linalg.svd(centred @ basis, full_matrices=False)
-    return np.ascontiguousarray(basis @ turned[:n_axes].T, dtype=np.float32)
-
-
 def _neighbours(
     cells: NDArray[Any], kept: NDArray[Any], *, itself: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -206,6 +219,23 @@ def _neighbours(
         numbers[start : start + AT_ONCE] = np.take_along_axis(near, order, axis=1)
         distances[start : start + AT_ONCE] = np.sqrt(np.maximum(np.take_along_axis(found, order, axis=1), 0))
     return distances, numbers
+
+
+def _without_itself(whitened: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the squared length of whitened differences from means over `sizes` cells, each cell left out of mean and spread."""
+    squared = (whitened**2).sum(axis=1)
+    further = np.divide(
+        sizes, sizes - 1, out=np.full(len(sizes), np.nan), where=sizes > 1
+    )  # the mean moves away from it
+    return further**2 * squared / (1 - (1 - SHRINKAGE) * further * squared / len(whitened))
+
+
+def _scale(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return mean and standard deviation of the values that are there; 0 and 1 where they say nothing."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    return float(values.mean()), float(values.std()) or 1.0
 
 
 def _energy(logits: NDArray[Any]) -> NDArray[np.float64]:

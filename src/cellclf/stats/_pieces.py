@@ -11,6 +11,7 @@ from scipy import sparse
 from tqdm.auto import tqdm
 
 from cellclf._types import DaskArray
+from cellclf.stats import _kernels
 from cellclf.stats._read_ahead import read_ahead
 from cellclf.stats._stored import Reader
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 FEW = 8  # where more than 1 / FEW of the rows are read, a dataset counts as read as a whole
 BLOCK_BYTES = 32 * 2**20  # read at a time: of twenty classes, enough rows of each to count them one class after another
-SPARSE_SHARE = 0.25  # of the size of an array, taken for that of a sparse chunk, which nobody knows before it is read
+SPARSE_SHARE = 0.125  # of the size of an array, taken for that of a sparse chunk, which nobody knows before it is read
 REFUSED = "Give a NumPy array, a SciPy CSR or CSC matrix, a backed dataset of these or a dask array of these."
 
 
@@ -180,8 +181,11 @@ def _grouped(chunks: Iterator[tuple[Part, int, float]], n_bytes: int) -> Iterato
 
 
 def computed(values: list[Any]) -> tuple[Any, ...]:
-    """Compute chunks as the user configured dask, or else in this very thread, which suits files best."""
+    """Compute chunks as the user configured dask, or else in as many threads as count; one alone in this very thread."""
     import dask
     from dask.base import get_scheduler
 
-    return dask.compute(*values, scheduler=None if get_scheduler() else "synchronous")
+    if get_scheduler():
+        return dask.compute(*values)
+    n_threads = min(_kernels.n_threads(), len(values))
+    return dask.compute(*values, scheduler="threads" if n_threads > 1 else "synchronous", num_workers=n_threads)

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 def sample_rows(x: Any, rows: NDArray[np.bool_], n_rows: int, *, run: int = 1) -> sparse.csc_matrix:
     """Copy the non-zero values of evenly spaced rows, or of evenly spaced runs of rows, gene by gene."""
-    visible = np.flatnonzero(rows)
-    if visible.size > n_rows:
-        starts = np.arange(n_rows // run) * visible.size // (n_rows // run)
-        visible = visible[(starts[:, None] + np.arange(run)).ravel()]
+    visible = spaced_rows(rows, n_rows, run=run)
     mask = np.zeros(rows.size, bool)
     mask[visible] = True
     bands = over(x, _collected, mask, combine=_joined, wanted=visible)
@@ -33,6 +30,15 @@ def sample_rows(x: Any, rows: NDArray[np.bool_], n_rows: int, *, run: int = 1) -
     return sample
 
 
+def spaced_rows(rows: NDArray[np.bool_], n_rows: int, *, run: int = 1) -> NDArray[np.int64]:
+    """Number evenly spaced rows of those marked, or evenly spaced runs of rows; all where there are no more."""
+    visible = np.flatnonzero(rows)
+    if visible.size <= n_rows:
+        return visible
+    starts = np.arange(n_rows // run) * visible.size // (n_rows // run)
+    return visible[(starts[:, None] + np.arange(run)).ravel()]
+
+
 _Bands = dict[tuple[int, int], list[sparse.csc_matrix]]
 
 
@@ -41,8 +47,7 @@ def _collected(x: Any, mask: NDArray[np.bool_]) -> _Bands:
     visible = np.flatnonzero(mask)
     bands: _Bands = {}
     for block in blocks(x, visible):
-        wanted = visible[(visible >= block.rows.start) & (visible < block.rows.stop)] - block.rows.start
-        bands.setdefault((block.columns.start, block.columns.stop), []).append(_picked(block, wanted))
+        bands.setdefault((block.columns.start, block.columns.stop), []).append(picked_rows(block, visible))
     return bands
 
 
@@ -51,11 +56,12 @@ def _joined(upper: _Bands, lower: _Bands) -> _Bands:
     return {key: upper.get(key, []) + lower.get(key, []) for key in upper | lower}
 
 
-def _picked(block: Block, rows: NDArray[np.int64]) -> sparse.csc_matrix:
-    """Copy the non-zero values of some rows of a block."""
+def picked_rows(block: Block, visible: NDArray[np.int64]) -> sparse.csc_matrix:
+    """Copy the non-zero values of those rows, of some of the whole matrix, that lie in a block."""
+    rows = visible[(visible >= block.rows.start) & (visible < block.rows.stop)] - block.rows.start
     if block.shared:
         lines = block.data.reshape(block.indptr.size - 1, -1)
-        return sparse.csc_matrix(lines[rows] if block.by_rows else lines[:, rows].T)
+        return _gene_by_gene(lines[rows].T if block.by_rows else lines[:, rows])
     if not block.by_rows:
         block.is_disordered()  # refuses broken indices, with which SciPy would write where it must not
     picked = block.to_scipy()[rows]
@@ -65,3 +71,12 @@ def _picked(block: Block, rows: NDArray[np.int64]) -> sparse.csc_matrix:
     picked.sum_duplicates()
     picked.eliminate_zeros()
     return picked
+
+
+def _gene_by_gene(values: NDArray[Any]) -> sparse.csc_matrix:
+    """Lay out the non-zero ones of dense values (n_genes, n_rows), without the detour of SciPy over coordinates."""
+    values = np.ascontiguousarray(values)
+    there = values != 0
+    indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    indices = np.broadcast_to(np.arange(values.shape[1], dtype=np.int32), values.shape)[there]
+    return sparse.csc_matrix((values[there], indices, indptr), shape=values.T.shape)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 METRICS = ("correlation", "jaccard", "jsd", "mi")
 N_BINS = 4
 MAX_BINS = 16  # pairs of bins are counted one by one
+CORNER = 256  # genes at a time of which the values on both sides of the diagonal are added
 
 
 def similarity(
@@ -133,12 +134,20 @@ def _all_pairs(compare: Measure, n_genes: int, metric: str) -> NDArray[np.float3
             stop = min(first + compare.band, n_genes)
             band = out[first:stop, first:]
             compare.fill(first, stop, band)
-            square = np.triu(band[:, : stop - first], 1)
-            band[:, : stop - first] = square + square.T
+            _mirror_square(band[:, : stop - first])
             _mirror(out, first, stop)
             bar.update(band.size)
     np.fill_diagonal(out, compare.itself())
     return out
+
+
+def _mirror_square(square: NDArray[np.float32]) -> None:
+    """Copy what lies above the diagonal of a square below it, some rows at a time."""
+    for first in range(0, len(square), CORNER):
+        stop = first + CORNER
+        corner = np.triu(square[first:stop, first:stop], 1)
+        square[first:stop, first:stop] = corner + corner.T
+        square[stop:, first:stop] = square[first:stop, stop:].T
 
 
 def _mirror(out: NDArray[np.float32], first: int, stop: int) -> None:

@@ -100,10 +100,20 @@ class Correlation(Tiled):
 
     def lay_out(self, first: int, stop: int) -> NDArray[np.float32]:
         """Centre genes and bring them to length one; a constant gene becomes NaN."""
-        dense = self.values.dense(first, stop).astype(np.float64)
-        dense -= self.centre.mean[first:stop, None]
-        dense /= self.centre.length[first:stop, None]
-        return dense.astype(np.float32)
+        matrix, out = self.values.matrix, np.empty((stop - first, self.values.n_cells), np.float32)
+        arrays = matrix.data, matrix.indices, matrix.indptr, *self.centre, first
+        _threads.over_ranges(lambda a, b: _kernels.standardise(*arrays, first + a, first + b, out), stop - first)
+        return out
+
+    def _compare_tiles(self, up: int, across: int, out: NDArray[np.float32]) -> None:
+        """Multiply two tiles of few cells straight into their place."""
+        if self.values.n_cells > BLOCK_CELLS:
+            super()._compare_tiles(up, across, out)
+            return
+        one, other = self._laid_out(up), self._laid_out(across)
+        place = out[: len(one), : len(other)]
+        np.matmul(one, other.T, out=place)
+        np.clip(place, -1, 1, out=place)
 
     def compare(
         self, up: int, across: int, one: NDArray[np.float32], other: NDArray[np.float32]

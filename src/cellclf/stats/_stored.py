@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
+from cellclf.stats import _threads
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
@@ -48,7 +53,7 @@ class Reader:
         An array of HDF5 or zarr, or a sparse dataset of anndata.
     whole
         Whether most of it will be read, one stretch after another; memory is then used again, the bytes of HDF5 that is
-        neither compressed nor converted are read as they lie in the file, and chunks of zarr are undone right here.
+        neither compressed nor converted are read as they lie in the file.
     """
 
     def __init__(self, source: Any, *, whole: bool = False) -> None:
@@ -65,13 +70,19 @@ class Reader:
     def read(self, first: int, stop: int) -> Any:
         """Read rows (or columns) first..stop into memory, as an array or a SciPy matrix."""
         if self.indptr is None:
-            return self.arrays[0].read(first, stop)
+            return self._filled(first, stop)[0]
         n_rows, n_columns = self.source.shape
         indptr = self.indptr[first : stop + 1]
-        data, indices = (array.read(int(indptr[0]), int(indptr[-1])) for array in self.arrays)
+        data, indices = self._filled(int(indptr[0]), int(indptr[-1]))
         n = stop - first
         empty = sparse.csc_matrix((n_rows, n)) if self.kind == "csc" else sparse.csr_matrix((n, n_columns))
         return _unchecked(empty, data, indices, indptr - indptr[0])
+
+    def _filled(self, start: int, stop: int) -> list[NDArray[Any]]:
+        """Read the same slice of all arrays, chunks that must be undone in several threads."""
+        begun = [array.begin(start, stop) for array in self.arrays]
+        _threads.run([task for _, tasks in begun for task in tasks])
+        return [values for values, _ in begun]
 
 
 def _unchecked(
@@ -90,21 +101,22 @@ class _Array:
     def __init__(self, array: Any, buffers: Buffers | None) -> None:
         self.array, self.buffers = array, buffers
         self.extents = None if buffers is None else _extents(array)
-        self.files = None if buffers is None else _ChunkFiles.of(array)
+        self.files = _ChunkFiles.of(array)
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Read a slice, into memory that was used before where that can be."""
-        direct = self.files is not None or hasattr(self.array, "read_direct")
-        if self.buffers is None or start == stop or not direct:
-            return np.asarray(self.array[start:stop])
-        out = self.buffers.empty((stop - start, *self.array.shape[1:]), self.array.dtype)
+    def begin(self, start: int, stop: int) -> tuple[NDArray[Any], list[Callable[[], None]]]:
+        """Return the memory for a slice, used before where that can be, and what fills it, in any order or together."""
+        direct = self.files is not None or (self.buffers is not None and hasattr(self.array, "read_direct"))
+        if start == stop or not direct:
+            return np.asarray(self.array[start:stop]), []
+        shape = (stop - start, *self.array.shape[1:])
+        out = self.buffers.empty(shape, self.array.dtype) if self.buffers else np.empty(shape, self.array.dtype)
         if self.files is not None:
-            self.files.read(start, out)
-        elif self.extents is not None:
-            _read_bytes(self.array, self.extents, start * self._line, out.reshape(-1).view(np.uint8))
-        else:
-            self.array.read_direct(out, np.s_[start:stop])
-        return out
+            return out, self.files.fill(start, out)
+        if self.extents is not None:
+            values = out.reshape(-1).view(np.uint8)
+            return out, [partial(_read_bytes, self.array, self.extents, start * self._line, values)]
+        self.array.read_direct(out, np.s_[start:stop])  # the library lets one thread in at a time
+        return out, []
 
     @property
     def _line(self) -> int:
@@ -132,25 +144,27 @@ class _ChunkFiles:
         plain = array.ndim == 1 and array.dtype.kind in "iuf" and array.dtype.isnative
         return cls(array) if plain and metadata.compressor is not None and not metadata.filters else None
 
-    def read(self, start: int, out: NDArray[Any]) -> None:
-        """Fill `out` with the values from `start` on."""
-        stop = start + out.size
-        for number in range(start // self.size, -(-stop // self.size)):
+    def fill(self, start: int, out: NDArray[Any]) -> list[Callable[[], None]]:
+        """Return what fills `out` with the values from `start` on, chunk by chunk."""
+        tasks: list[Callable[[], None]] = []
+        for number in range(start // self.size, -(-(start + out.size) // self.size)):
             first = number * self.size
             into = out[max(0, first - start) : first + self.size - start]
             if into.size == self.size:
-                self._undo(number, into)
+                tasks.append(partial(self._undo, number, into))
             else:
-                skipped = max(0, start - first)
-                into[:] = self._chunk(number)[skipped : skipped + into.size]
+                tasks.append(partial(self._copy, number, max(0, start - first), into, self.last))
+        return tasks
 
-    def _chunk(self, number: int) -> NDArray[Any]:
-        """Return a whole chunk, kept for whoever needs the rest of it."""
-        if self.last[0] != number:
+    def _copy(self, number: int, skipped: int, into: NDArray[Any], last: tuple[int, NDArray[Any]]) -> None:
+        """Copy a part of a chunk, and keep the chunk for whoever needs the rest of it."""
+        values = last[1]
+        if last[0] != number:
             values = np.empty(self.size, self.array.dtype)
             self._undo(number, values)
+        into[:] = values[skipped : skipped + into.size]
+        if skipped + into.size < self.size:
             self.last = (number, values)
-        return self.last[1]
 
     def _undo(self, number: int, out: NDArray[Any]) -> None:
         """Undo what was done to a chunk; one that only holds the fill value may have no file."""

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy import sparse
 
+from cellclf.stats._at_first_sight import count_at_first_sight
 from cellclf.stats._bin_edges import LOOK_ROWS, LOOK_RUN, MAX_BINS, bin_edges
 from cellclf.stats._bins import Bins
 from cellclf.stats._contingency import MAX_CELLS, ContingencyTable, checked_codes, contingency
+from cellclf.stats._distributed import OnWorkers
 from cellclf.stats._findings import BadValueError
 from cellclf.stats._pieces import is_at_hand, lies_by_columns, stream
 from cellclf.stats._sample import sample_rows
@@ -36,7 +38,8 @@ def cut_and_count(
     """Cut the values of each gene into bins and count them: what :func:`bin_edges` and :func:`contingency` give together.
 
     Counts (``"counts"``, and ``"auto"`` where it finds counts) are read once, whole columns of a dataset on disk once
-    with any bins, other data twice. For ``"auto"``, 512 rows are looked at before.
+    with any bins, other data twice. Whether they are counts, ``"auto"`` judges by 512 rows: of a matrix in memory or on
+    workers before it counts, of any other while it does.
 
     Parameters
     ----------
@@ -71,8 +74,11 @@ def cut_and_count(
     found = None
     if lies_by_columns(x):
         found = _by_columns(x, checked_codes(x, codes, n_classes), n_classes, bins, n_bins, device)
-    elif bins == "counts" and n_bins is None and device is None and not is_at_hand(x):
-        found = count_whole_numbers(x, codes, n_classes)
+    elif device is None and not is_at_hand(x):
+        if bins == "counts" and n_bins is None:
+            found = count_whole_numbers(x, codes, n_classes)
+        elif bins == "auto" and not isinstance(x, OnWorkers):
+            found = count_at_first_sight(x, codes, n_classes, n_bins)
     if found is None:
         edges = bin_edges(x, codes >= 0, bins=bins, n_bins=n_bins)
         found = contingency(x, codes, bins=edges, n_classes=n_classes, device=device)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellclf.stats import _kernels, _threads
-from cellclf.stats._blocks import Block, blocks
 from cellclf.stats._findings import Findings
-from cellclf.stats._pieces import is_at_hand
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from cellclf.stats._bins import Bins
+    from cellclf.stats._blocks import Block
 
 LINE = np.int16  # a piece of up to 32767 rows of one class is counted in this type
 
@@ -27,12 +28,17 @@ def table_type(n_rows: int) -> type[np.signedinteger[Any]]:
     return np.int32 if n_rows <= np.iinfo(np.int32).max else np.int64
 
 
-def tally(x: Any, codes: NDArray[np.int32], bins: Bins, n_classes: int) -> tuple[NDArray[Any], Findings]:
-    """Count the stored values of all blocks (n_classes × bins of all genes), and report what has no bin."""
+def tally(
+    blocks: Iterable[Block], codes: NDArray[np.int32], bins: Bins, n_classes: int, *, many: bool
+) -> tuple[NDArray[Any], Findings]:
+    """Count the stored values of all blocks (n_classes × bins of all genes), and report what has no bin.
+
+    Say whether there may be `many` blocks, each a small part of the matrix.
+    """
     counts = np.zeros((n_classes, bins.edges.size), table_type(codes.size))
-    planes = _Planes(counts, bins) if bins.kind == "geometric" and not is_at_hand(x) else None
+    planes = _Planes(counts, bins) if bins.kind == "geometric" and many else None
     findings = Findings()
-    for block in blocks(x):
+    for block in blocks:
         if planes is not None and planes.suit(block):
             findings |= count_block(block, codes[block.rows], bins, planes.room_for(block), in_planes=True)
         else:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cellclf")
 
 SHARE = 1 / 8  # of the free memory: draft and final training, raw and scaled, take up to four times the values
+UNKNOWN_MEMORY = 4 * 2.0**30  # bytes taken to be free where the system does not say
 N_LOOKED, RUN = 256, 32  # rows by which kept cells are recognised, in runs: little of a file is read for them
 
 
@@ -167,4 +168,6 @@ def _free_memory() -> float:
     if facts.exists():
         lines = dict(line.split(":", 1) for line in facts.read_text(encoding="ascii").splitlines())
         return 1024 * float(lines["MemAvailable"].split()[0])
+    if not hasattr(os, "sysconf"):  # Windows does not say
+        return UNKNOWN_MEMORY
     return 0.5 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from cellclf._types import Rng
     from cellclf.attribution import Attributions
     from cellclf.attribution._gradients import GradientMethod
+
+logger = logging.getLogger("cellclf")
 
 AT_ONCE = 1024  # cells: what is computed of them is held in float64, several times over
 
@@ -44,22 +47,22 @@ def attributed(
     layer: str | None,
     gene_symbols: str | None,
 ) -> Iterator[Part]:
-    """Attribute the score of a class to the genes of each chosen cell; `target` names it, from position and inputs."""
+    """Attribute the score of a class to the genes of each chosen cell; `target` names it, from position and inputs.
+
+    Ctrl-C ends with the cells that are done, which are the first ones, if there are any.
+    """
     network = model.network.to(device_of(model.options.device))
-    seed, number = int(np.random.default_rng(rng).integers(2**61)), 0
-    for block in read(adata, model, mask, layer=layer, gene_symbols=gene_symbols):
-        for start in range(0, len(block.rows), AT_ONCE):
-            rows, values = block.rows[start : start + AT_ONCE], block.values[start : start + AT_ONCE]
-            x = model.inputs(values)
-            found = attributions(
-                network,
-                x,
-                target(rows, x),
-                compared,
-                method=method,
-                n_steps=n_steps,
-                seed=seed + number,
-                temperature=model.temperature,
-            )
-            yield Part(rows, values, found)
-            number += 1
+    seed, n_done = int(np.random.default_rng(rng).integers(2**61)), 0
+    options: dict[str, Any] = {"method": method, "n_steps": n_steps, "temperature": model.temperature}
+    try:
+        for block in read(adata, model, mask, layer=layer, gene_symbols=gene_symbols):
+            for start in range(0, len(block.rows), AT_ONCE):
+                rows, values = block.rows[start : start + AT_ONCE], block.values[start : start + AT_ONCE]
+                x = model.inputs(values)
+                found = attributions(network, x, target(rows, x), compared, seed=seed, **options)
+                yield Part(rows, values, found)
+                seed, n_done = seed + 1, n_done + len(rows)
+    except KeyboardInterrupt:
+        if n_done == 0:
+            raise
+        logger.warning("Interrupted: %d of %d cells are done, and are what is recorded.", n_done, mask.sum())

@@ -14,7 +14,7 @@ from cellclf._classifier import BLOCK, impression
 from cellclf.fit._hardware import device_of
 from cellclf.tl._at_hand import at_hand, cells
 from cellclf.tl._attempt import Attempt, attempt
-from cellclf.tl._novelty import novelty
+from cellclf.tl._novelty import like, of_draft
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,11 +56,12 @@ def calibrate(
     n_folds = int(folds.max()) + 1
     masks = [problem.rows.final & (folds != fold) for fold in range(n_folds)]
     scores = np.full((2, len(folds)), np.nan, dtype=np.float32)  # fit to the own class, and novelty
+    first = of_draft(draft, temperature, problem)
     try:
         with at_hand(replace(problem, store=None, cache=None), *masks) as laid_out:
             for fold in tqdm(range(n_folds), desc="conformal folds", unit="fold", leave=False, delay=1):
                 one = replace(laid_out, checkpoint=problem.checkpoint and problem.checkpoint / f"fold-{fold}")
-                if not _score(one, scores, (masks[fold], folds == fold), counts, draft, temperature):
+                if not _score(one, scores, (masks[fold], folds == fold), counts, draft, temperature, first):
                     return None
     except KeyboardInterrupt:
         return None
@@ -71,7 +72,13 @@ def calibrate(
 
 
 def _score(
-    problem: Problem, scores: np.ndarray, masks: Sequence[np.ndarray], counts: bool, draft: Attempt, temperature: float
+    problem: Problem,
+    scores: np.ndarray,
+    masks: Sequence[np.ndarray],
+    counts: bool,
+    draft: Attempt,
+    temperature: float,
+    first: stats.Novelty,
 ) -> bool:
     """Train on the first mask and score the rows of the second; tell whether it was done."""
     seen, left_out = masks
@@ -81,7 +88,7 @@ def _score(
     if fitted.interrupted:
         return False
     network, device = fitted.network.network, device_of(problem.options.device)
-    looks = novelty(network, fitted.rows, temperature, problem)
+    looks = like(first, network, fitted.rows, temperature, problem)
     values = cells(problem, left_out, fitted.columns, counts=counts).scaled(fitted.preprocessing)
     y, rows = problem.rows.found.codes[left_out], np.flatnonzero(left_out)
     for start in range(0, len(rows), BLOCK):

@@ -54,7 +54,7 @@ def explain(
     What speaks for the class that a cell is called, its logit over the temperature less the mean over the classes, is
     parted among the genes in comparison with a baseline :cite:p:`Sundararajan2017`. The score of a gene in a group is the
     mean of its part over the group's cells: positive where the gene speaks for the calls, negative where against. Cells
-    are read a block at a time.
+    are read a block at a time. Ctrl-C ends with the cells that are done, the first ones of those chosen.
 
     The record has the shape of :func:`scanpy.tl.rank_genes_groups`, so that ``sc.pl.rank_genes_groups_dotplot(adata,
     key="cellclf_explain")``, ``sc.get.rank_genes_groups_df(adata, group, key="cellclf_explain")`` and gene-set tools take
@@ -106,8 +106,9 @@ def explain(
     `adata.uns['cellclf_explain']` : dict
         `params`, and the record arrays `names`, `scores`, `logfoldchanges`, `pvals` and `pvals_adj` with one field per
         group that has cells and one row per gene, the highest score first (0 for a gene that the classifier does not
-        read, with no fold change); the record of the call with `classes`, `n_rows` and `completeness_gap` (mean absolute difference between the sum of a cell's parts
-        and what was to be parted, as a share of the latter's mean).
+        read, with no fold change); the record of the call with `classes`, `n_rows`, `interrupted` (whether Ctrl-C came before
+        all cells were done) and `completeness_gap` (mean absolute difference between the sum of a cell's parts and what was to
+        be parted, as a share of the latter's mean).
 
     With `attribution_layer=True`, also `layers["cellclf_attribution"]` (n_obs × n_vars, float32, CSR): the part of each
     gene in each cell, nothing for cells that are not explained. (`key_added="x_explain"` gives `layers["x_attribution"]`.)
@@ -119,6 +120,8 @@ def explain(
     ValueError
         The classifier was trained on an embedding or without a label, an option has no meaning together with the others,
         or as for :func:`cellclf.tl.predict`.
+    KeyboardInterrupt
+        The work was stopped before any cell was done.
 
     See Also
     --------
@@ -157,9 +160,10 @@ def explain(
     def called(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
         return logits(network, x, device).argmax(axis=1)
 
-    kept = []
+    kept, done = [], np.zeros(adata.n_obs, dtype=bool)
     for part in attributed(adata, model, mask, called, compared, **options, **where):
         totals.add(groups.codes[part.rows], part.found.values, part.values, part.found.change)
+        done[part.rows] = True
         if attribution_layer:
             kept.append(csr_matrix(part.found.values.astype(np.float32)))
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
@@ -180,12 +184,13 @@ def explain(
     }
     call |= where | {"split": split, "key_added": key_added}
     tables = totals.tables(adata.var_names.to_numpy(dtype=object), columns, groups.classes)
-    facts: dict[str, Any] = {"n_rows": int(mask.sum()), "completeness_gap": totals.completeness_gap}
+    facts: dict[str, Any] = {"n_rows": int(done.sum()), "interrupted": bool((mask & ~done).any())}
+    facts |= {"completeness_gap": totals.completeness_gap}
     entry = _slots.record("tl.explain", call, classes=model.classes, params=params, **tables, **facts)
     slots: dict[str, dict[str, Any]] = {"uns": {key_added: entry}}
     if attribution_layer:
         slots["layers"] = {
-            f"{key_added.removesuffix('_explain')}_attribution": _spread(kept, mask, columns, adata.n_vars)
+            f"{key_added.removesuffix('_explain')}_attribution": _spread(kept, done, columns, adata.n_vars)
         }
     adata = adata.copy() if copy else adata
     _slots.write(adata, slots)

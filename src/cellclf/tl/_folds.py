@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -81,13 +81,14 @@ class Study:
 
     def learn(self, train: np.ndarray, seed: int) -> Classifier:
         """Train a classifier that has seen nothing but these rows; Ctrl-C is passed on."""
+        fit = replace(self.fit, conformal_folds=0)  # calibration scores cost trainings, and nobody would read them here
         problem = Problem(
             x=self.x,
             names=self.names,
-            rows=within(self.found, train, self.fit, seed),
+            rows=within(self.found, train, fit, seed),
             columns_for=self.columns_of,
             description=self.network,
-            options=self.fit,
+            options=fit,
             seed=seed,
         )
         facts = {"label": self.found.name, "layer": self.layer, "use_rep": self.use_rep, "colors": None}

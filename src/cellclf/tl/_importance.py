@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from cellclf import _slots
-from cellclf.tl._gene_groups import check_groups
-from cellclf.tl._inputs import check_genes, check_number
+from cellclf.tl._importance_options import check_options
+from cellclf.tl._inputs import check_genes
 from cellclf.tl._listen import by_gradients, by_permutation, by_weights
 from cellclf.tl._model import resolve
-from cellclf.tl._references import Baseline, check_baseline
 from cellclf.tl._relearn import by_ablation
 
 if TYPE_CHECKING:
@@ -24,33 +23,9 @@ if TYPE_CHECKING:
     from cellclf._classifier import Classifier
     from cellclf._types import Rng
     from cellclf.tl._found import Found
+    from cellclf.tl._importance_options import Method
+    from cellclf.tl._references import Baseline
 
-Method = Literal["permutation", "ablation", "weights", "integrated_gradients", "deep_lift", "gradient_shap"]
-CELLS = {"label", "layer", "rows", "rng", "split"}
-# what each method reads beyond the genes
-OPTIONS: dict[str, set[str]] = {
-    "permutation": CELLS | {"groups", "measure", "n_repeats", "null", "within"},
-    "ablation": CELLS | {"groups", "measure", "n_repeats"},
-    "weights": {"label", "layer", "norm", "null", "rng", "split"},
-    "integrated_gradients": CELLS - {"rng"} | {"baseline", "n_steps"},
-    "deep_lift": CELLS - {"rng"} | {"baseline"},
-    "gradient_shap": CELLS | {"baseline", "n_steps"},
-}
-DEFAULTS = {
-    "baseline": "mean",
-    "groups": None,
-    "label": None,
-    "layer": None,
-    "measure": "loss",
-    "n_repeats": 5,
-    "n_steps": None,
-    "norm": "sum",
-    "null": "auto",
-    "rng": 0,
-    "rows": None,
-    "split": "split",
-    "within": None,
-}
 RUN = {"permutation": by_permutation, "ablation": by_ablation, "weights": by_weights}
 
 
@@ -109,8 +84,11 @@ def importance(
     :math:`q(t) = (1 + \#\{\text{shadows} \ge t\}) / \max(1, \#\{\text{genes} \ge t\})` estimates which share of the
     genes at least that important owe it to chance. Where genes are correlated it is a heuristic. Permutation on fewer than
     500 cells, or on cells that were learnt from, takes five such networks, each with shadows of its own (and in the second
-    case judged on a fifth of the cells, which it is not shown); genes and shadows of all five are pooled. Ctrl-C keeps the
-    importances, and of the null what is finished.
+    case judged on a fifth of the cells, which it is not shown); genes and shadows of all five are pooled.
+
+    **Ctrl-C** ends with what is finished, and the record says so: of permutation with the genes (or groups) that were measured
+    in all repeats, the others NaN and without a null; of the null with the networks that are trained; of the gradients with the
+    first cells; of ablation with the repeats that are complete. Before anything is finished nothing is written.
 
     Parameters
     ----------
@@ -171,7 +149,7 @@ def importance(
     `adata.var['importance']` : :class:`pandas.Series` (n_vars, float64)
         Rise of the log loss in nats (or fall of accuracy or macro-F1), mean over the repeats; or sum of absolute weights;
         or mean absolute attribution. Exactly 0 for a gene that the classifier does not read; permutation gives 0 to one
-        that is constant over the cells, ablation NaN to one that is in no group.
+        that is constant over the cells, ablation NaN to one that is in no group. NaN for a gene that Ctrl-C forestalled.
     `adata.var['importance_se']` : :class:`pandas.Series` (n_vars, float64)
         Standard error of that mean, from the scatter of the repeats, or of the cells for gradients; NaN for one repeat
         and for weights.
@@ -182,8 +160,8 @@ def importance(
         the class's F1; of ``norm="path"`` the signed weight. Other weights have none.
     `adata.uns['importance']` : dict
         Record of the call, with `method`, `classes` and, by method, `n_rows`, `n_repeats`, `measure`, `unshuffled`
-        (the measure with nothing shuffled) or `unablated` (that of the trainings on all genes) and `interrupted` (Ctrl-C came
-        before all repeats were done), `baseline` and `completeness_gap` (mean absolute difference
+        (the measure with nothing shuffled) or `unablated` (that of the trainings on all genes), `interrupted` (whether Ctrl-C
+        came before all was done), `baseline` and `completeness_gap` (mean absolute difference
         between the sum of a cell's attributions and its score above the baseline, as a share of the latter's mean); with
         a null `n_networks`, `n_shadows` (of all of them) and `n_passing`, the number of genes with q ≤ 0.05.
 
@@ -201,6 +179,8 @@ def importance(
         The classifier was trained on an embedding or without a label, too few rows have a class of the classifier, a
         number is out of range, a gene is in two groups, ``null="shadow"`` and `adata` lacks the training rows, an option of
         another method is given, or as for :func:`cellclf.tl.predict`.
+    KeyboardInterrupt
+        The work was stopped before anything was finished.
 
     See Also
     --------
@@ -235,7 +215,7 @@ def importance(
         "split": split,
         "within": within,
     }
-    _check(method, options)
+    check_options(method, options)
     check_genes(model)
     options |= {"method": method, "gene_symbols": gene_symbols}
     found = RUN.get(method, by_gradients)(adata, model, options)
@@ -264,45 +244,3 @@ def _write(adata: AnnData, found: Found, entry: dict[str, Any], key: str) -> Non
                 del adata.var[name]
         if found.by_class is None:
             adata.varm.pop(f"{key}_by_class", None)
-
-
-def _check(method: str, options: dict[str, Any]) -> None:
-    """Refuse what has no meaning, before any work."""
-    _known("method", method, tuple(OPTIONS))
-    _known("measure", options["measure"], ("loss", "accuracy", "macro_f1"))
-    _known("norm", options["norm"], ("sum", "l2", "path"))
-    _known("null", options["null"], ("auto", "shadow", None))
-    check_baseline(options["baseline"])
-    check_number("n_repeats", options["n_repeats"], "permutations")
-    if options["n_steps"] is not None:
-        check_number("n_steps", options["n_steps"], "steps")
-    if method == "ablation" and options["groups"] is None:
-        msg = (
-            "method='ablation' trains again for each group of genes, but groups=None. Give the groups (a mapping of names to "
-            "genes, say), or use cc.tl.ablation, which follows a ranking."
-        )
-        raise ValueError(msg)
-    if options["groups"] is not None:
-        check_groups(options["groups"])
-        if options["null"] == "shadow":
-            msg = "Shadow genes are measured one by one, not in groups. Leave groups= or null='shadow' out."
-            raise ValueError(msg)
-    given = [name for name, value in options.items() if not _equal(value, DEFAULTS[name])]
-    idle = [name for name in given if name not in OPTIONS[method]]
-    if method == "weights" and options["null"] is None:
-        idle = [name for name in given if name not in {"norm", "null"}]
-    if idle:
-        msg = f"method={method!r} makes no use of {_slots.listing(sorted(idle))}. Leave out what is not needed."
-        raise ValueError(msg)
-
-
-def _known(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Refuse a name that is not among the choices."""
-    if value not in choices:
-        msg = f"{name}={value!r} is not known. Choose one of {', '.join(map(repr, choices))}."
-        raise ValueError(msg)
-
-
-def _equal(value: Any, default: Any) -> bool:
-    """Tell whether an argument, which may be an array or a mapping, is at its default."""
-    return value is default or (isinstance(value, str | int) and value == default)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
+from tqdm.auto import tqdm
 
 from cellclf import _slots, stats
 from cellclf.attribution import replacement_curve
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
 
     from cellclf._classifier import Classifier
     from cellclf._types import Rng
+    from cellclf.nn._network import Network
 
+logger = logging.getLogger("cellclf")
+
+KINDS: tuple[Literal["deletion", "insertion"], ...] = ("deletion", "insertion")
 MEASURES = ("log_loss", "accuracy", "macro_f1")
 INFORMATION, RANDOM = "mi_corrected", "random"
 
@@ -47,15 +53,19 @@ class ImportanceCheck:
         insertion curve (the lower the better).
     agreement
         One row per pair of rankings: rank correlation (Spearman), and share of the first genes in common.
+    interrupted
+        Whether Ctrl-C came before all rankings had their curves.
     """
 
     curves: pd.DataFrame
     summary: pd.DataFrame
     agreement: pd.DataFrame
+    interrupted: bool = False
 
     def __str__(self) -> str:
         """Show the summary."""
-        return self.summary.to_string(float_format="{:.3f}".format)
+        table = self.summary.to_string(float_format="{:.3f}".format)
+        return f"{table}\n(interrupted)" if self.interrupted else table
 
 
 def importance_check(
@@ -80,6 +90,8 @@ def importance_check(
     soon when it is given them alone (*insertion*). What is taken away gives way to the mean training cell; nothing is
     trained again (:func:`cellclf.tl.ablation` does that). Beside the rankings stand a random one and that by mutual
     information with the label on the training rows, which knows nothing of the classifier.
+
+    Ctrl-C ends the work with the rankings that have both curves, and says so.
 
     Parameters
     ----------
@@ -118,7 +130,7 @@ def importance_check(
     An :class:`cellclf.tl.ImportanceCheck`. Sets the following fields:
 
     `adata.uns['importance_check']` : dict
-        Record of the call, with the columns of `curves`, `summary` and `agreement`, and `n_rows`.
+        Record of the call, with the columns of `curves`, `summary` and `agreement`, `n_rows` and `interrupted`.
 
     Raises
     ------
@@ -126,6 +138,8 @@ def importance_check(
         There is no classifier or no ranking, or a column or layer is not in `adata`.
     ValueError
         A ranking is not numeric, a number is out of range, or as for :func:`cellclf.tl.importance`.
+    KeyboardInterrupt
+        The work was stopped before the first ranking had its curves.
 
     See Also
     --------
@@ -161,7 +175,8 @@ def importance_check(
     x = inputs(adata, model, mask, layer=layer, gene_symbols=gene_symbols)
     fill = model.inputs(model.preprocessing.fill[None])[0]
     curves = _curves(model, x, codes[mask], orders, points, fill)
-    result = ImportanceCheck(curves, _summary(curves, list(orders)), _agreement(scores, min(n_top, len(read))))
+    summary, interrupted = _summary(curves), curves["ranking"].nunique() < len(orders)
+    result = ImportanceCheck(curves, summary, _agreement(scores, min(n_top, len(read))), interrupted)
     call: dict[str, Any] = {"rankings": rankings, "sizes": sizes, "n_random": n_random, "n_top": n_top, "rng": rng}
     call |= {"rows": rows if rows is None or isinstance(rows, str) else "mask", "label": label, "layer": layer}
     call |= {"gene_symbols": gene_symbols, "split": split, "key_added": key_added}
@@ -173,6 +188,7 @@ def importance_check(
         summary=columns_of(result.summary.reset_index()),
         agreement=columns_of(result.agreement),
         n_rows=int(mask.sum()),
+        interrupted=interrupted,
     )
     _slots.write(adata, {"uns": {key_added: record}})
     return result
@@ -223,30 +239,54 @@ def _curves(
     sizes: np.ndarray,
     fill: np.ndarray,
 ) -> pd.DataFrame:
-    """Measure the network along each ranking."""
+    """Measure the network along each ranking; Ctrl-C keeps the rankings that are finished."""
     network = model.network.to(device_of(model.options.device))
+    found: list[pd.DataFrame] = []
+    try:
+        with tqdm(total=len(orders), desc="importance check", unit="ranking", leave=False, delay=1) as bar:
+            for name, draws in orders.items():
+                found.append(_curves_of(name, draws, network, x, y, sizes, fill, model.temperature))
+                bar.update(1)
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        logger.warning("Interrupted: %d of %d rankings have their curves.", len(found), len(orders))
+    return pd.concat(found, ignore_index=True)
+
+
+def _curves_of(
+    name: str,
+    draws: list[np.ndarray],
+    network: Network,
+    x: np.ndarray,
+    y: np.ndarray,
+    sizes: np.ndarray,
+    fill: np.ndarray,
+    temperature: float,
+) -> pd.DataFrame:
+    """Return deletion and insertion curve of one ranking, as means over its draws."""
     tables = []
-    for name, draws in orders.items():
-        for kind in ("deletion", "insertion"):
-            found = np.stack(
-                [
-                    replacement_curve(network, x, y, order, sizes, fill, kind=kind, temperature=model.temperature)
-                    for order in draws
-                ]
-            )
-            table = pd.DataFrame(found.mean(axis=0), columns=list(MEASURES))
-            table.insert(0, "n_genes", sizes)
-            table.insert(0, "kind", kind)
-            table.insert(0, "ranking", name)
-            table["log_loss_sd"] = found[:, :, 0].std(axis=0, ddof=1) if len(draws) > 1 else np.nan
-            tables.append(table)
+    for kind in KINDS:
+        found = np.stack(
+            [
+                replacement_curve(network, x, y, order, sizes, fill, kind=kind, temperature=temperature)
+                for order in draws
+            ]
+        )
+        table = pd.DataFrame(found.mean(axis=0), columns=list(MEASURES))
+        table.insert(0, "n_genes", sizes)
+        table.insert(0, "kind", kind)
+        table.insert(0, "ranking", name)
+        table["log_loss_sd"] = found[:, :, 0].std(axis=0, ddof=1) if len(draws) > 1 else np.nan
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def _summary(curves: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def _summary(curves: pd.DataFrame) -> pd.DataFrame:
     """Average the log loss along each curve."""
     means = curves.groupby(["ranking", "kind"], sort=False)["log_loss"].mean().unstack("kind")
-    return means.loc[names, ["deletion", "insertion"]].rename_axis("ranking").rename_axis(None, axis=1)
+    names = curves["ranking"].unique()
+    return means.loc[names, list(KINDS)].rename_axis("ranking").rename_axis(None, axis=1)
 
 
 def _agreement(scores: dict[str, np.ndarray], n_top: int) -> pd.DataFrame:

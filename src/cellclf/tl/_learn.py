@@ -56,7 +56,7 @@ def _learnt(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
         genes=problem.names[final.columns],
         classes=problem.rows.found.classes,
         preprocessing=final.preprocessing,
-        novelty=novelty(network, final.rows, temperature, problem),
+        novelty=novelty(network, final.rows, temperature, problem, draft),
         temperature=temperature,
         linear_temperature=linear_temperature,
         prior=_prior(final, problem.n_classes),

@@ -54,12 +54,17 @@ def by_permutation(adata: AnnData, model: Classifier, call: dict[str, Any]) -> F
     )
     device = device_of(model.options.device)
     found = shuffle(model.network.to(device), x, groups=None if groups is None else groups.lines)
+    if found.interrupted:
+        n_done = int(np.isfinite(found.by_repeat[:, 0]).sum())
+        logger.warning(
+            "Interrupted: %d of %d genes or groups are measured, without a null.", n_done, len(found.by_repeat)
+        )
     mean, by_class = found.by_repeat.mean(axis=1), found.by_class
     error = np.full(len(mean), np.nan)
     if call["n_repeats"] > 1:
         error = found.by_repeat.std(axis=1, ddof=1) / np.sqrt(call["n_repeats"])
     facts = {"n_rows": int(mask.sum()), "n_repeats": int(call["n_repeats"]), "measure": call["measure"]}
-    facts |= {"unshuffled": found.baseline}
+    facts |= {"unshuffled": found.baseline, "interrupted": found.interrupted}
     label = None
     if groups is not None:
         facts |= group_table(groups, mean, error)
@@ -72,9 +77,12 @@ def by_permutation(adata: AnnData, model: Classifier, call: dict[str, Any]) -> F
         strata = None if call["within"] is None else shuffle.keywords["strata"][rows]
         repeats = max(int(call["n_repeats"]), min(MOST_REPEATS, math.ceil(SHUFFLED / len(rows))))
         mine = {"y": codes[mask][rows], "strata": strata, "n_repeats": repeats}
-        return shuffle(pupil.network.to(device), inputs, **mine).by_repeat.mean(axis=1)
+        heard = shuffle(pupil.network.to(device), inputs, **mine)
+        if heard.interrupted:
+            raise KeyboardInterrupt
+        return heard.by_repeat.mean(axis=1)
 
-    null = _null(adata, model, codes, mask, null_seed, call, score)
+    null = None if found.interrupted else _null(adata, model, codes, mask, null_seed, call, score)
     absent = np.bincount(codes[mask], minlength=len(model.classes)) == 0
     return placed(adata, columns, mean, error, by_class, null, absent, facts, label)
 
@@ -113,23 +121,25 @@ def by_gradients(adata: AnnData, model: Classifier, call: dict[str, Any]) -> Fou
         means = class_means(adata, model, codes, codes >= 0 if learnt is None else learnt, **where)
     compared = references(model, call["baseline"], means)
     sums, squares = np.zeros((len(model.classes), len(model.genes))), np.zeros(len(model.genes))
+    sizes = np.zeros(len(model.classes), dtype=np.int64)
     gap = change = 0.0
     options = {name: call[name] for name in ("method", "n_steps", "rng")}
     for part in attributed(adata, model, mask, lambda rows, _: codes[rows], compared, **options, **where):
         found, size, classes = part.found, np.abs(part.found.values), codes[part.rows]
+        sizes += np.bincount(classes, minlength=len(sizes))
         for k in np.unique(classes):
             sums[k] += size[classes == k].sum(axis=0)
         squares += np.einsum("ij,ij->j", size, size)
         gap += float(np.abs(found.values.sum(axis=1) - found.change).sum())
         change += float(np.abs(found.change).sum())
-    sizes = np.bincount(codes[mask], minlength=len(model.classes))
-    n_rows = int(mask.sum())
+    n_rows = int(sizes.sum())
     mean = sums.sum(axis=0) / n_rows
     error = np.full(len(mean), np.nan)
     if n_rows > 1:
         error = np.sqrt(np.maximum(squares / n_rows - mean**2, 0) / (n_rows - 1))
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=call["gene_symbols"])
-    facts = {"n_rows": n_rows, "baseline": call["baseline"], "completeness_gap": gap / change if change > 0 else 0.0}
+    facts = {"n_rows": n_rows, "interrupted": n_rows < int(mask.sum()), "baseline": call["baseline"]}
+    facts |= {"completeness_gap": gap / change if change > 0 else 0.0}
     by_class = (sums / np.maximum(sizes, 1)[:, None]).T
     return placed(adata, columns, mean, error, by_class, None, sizes == 0, facts, None)
 

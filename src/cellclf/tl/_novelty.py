@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cellclf import stats
@@ -9,15 +10,42 @@ from cellclf.fit._apply import by_member, embedding
 from cellclf.fit._hardware import device_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cellclf.fit import Rows
     from cellclf.nn._network import Network
-    from cellclf.tl._attempt import Problem
+    from cellclf.tl._attempt import Attempt, Problem
 
 
-def novelty(network: Network, rows: Rows, temperature: float, problem: Problem) -> stats.Novelty | None:
+def novelty(network: Network, rows: Rows, temperature: float, problem: Problem, draft: Attempt) -> stats.Novelty | None:
     """Learn what the rows that a network was trained on look like; nothing where there are no classes."""
     if not problem.n_classes:
         return None
+    first = of_draft(draft, temperature, problem)
+    return first if rows is draft.rows else like(first, network, rows, temperature, problem)
+
+
+def of_draft(draft: Attempt, temperature: float, problem: Problem) -> stats.Novelty:
+    """Learn what the draft was trained on looks like, and how far from it new cells are in each measure.
+
+    The draft had not seen the validation rows, so these tell what energy new cells have.
+    """
+    unseen = None
+    if draft.valid is not None:
+        some = draft.valid.x[stats.evenly(draft.valid.y, stats.N_LEARNT)]
+        unseen = by_member(draft.network.network, some, device_of(problem.options.device)) / temperature
+    return _learn(draft.network.network, draft.rows, temperature, problem, unseen)
+
+
+def like(first: stats.Novelty, network: Network, rows: Rows, temperature: float, problem: Problem) -> stats.Novelty:
+    """Learn what the rows of another network look like, with the scales of the first, so that scores can be compared."""
+    return replace(_learn(network, rows, temperature, problem), levels=first.levels, widths=first.widths)
+
+
+def _learn(
+    network: Network, rows: Rows, temperature: float, problem: Problem, unseen: np.ndarray | None = None
+) -> stats.Novelty:
+    """Learn from what the network reads of the rows, its embedding and its logits."""
     chosen = stats.evenly(rows.y, stats.N_LEARNT)
     inputs, device = rows.x[chosen], device_of(problem.options.device)
     return stats.Novelty.learn(
@@ -26,4 +54,5 @@ def novelty(network: Network, rows: Rows, temperature: float, problem: Problem) 
         by_member(network, inputs, device) / temperature,
         rows.y[chosen],
         problem.n_classes,
+        unseen=unseen,
     )

@@ -67,7 +67,8 @@ def train_panels(
 def _verdict(problem: Problem, columns: np.ndarray, judge: Judge) -> Verdict | None:
     """Train on some genes and predict the cells of the judge; nothing if the training was interrupted."""
     facts = {"label": problem.rows.found.name, "layer": judge.layer, "use_rep": None, "colors": None}
-    classifier = learn(replace(problem, columns_for=lambda _: columns), facts)
+    once = replace(problem, columns_for=lambda _: columns, options=replace(problem.options, conformal_folds=0))
+    classifier = learn(once, facts)
     if classifier.facts["interrupted"]:
         return None
     parts = [

@@ -55,8 +55,9 @@ def predict(
     With `unknown`, calibration cells, judged by networks that had not trained on them, give each cell two things by
     conformal prediction :cite:p:`Vovk2005`. It is called ``"Unknown"`` if no more than that share of them are as unlike any
     training cell as it is: so many cells like the training cells are called so wrongly. And it gets a set of classes,
-    those to which it fits no worse than all but that share of their own cells: so many sets miss the true class. This
-    needs a classifier trained with ``cc.Fit(conformal_folds=5)``.
+    those to which it fits no worse than all but that share of their own cells: so many sets miss the true class. Where a
+    class has few calibration cells, its rank among them is too coarse for the share, and a number drawn from the cell's name
+    in `adata.obs_names` decides. This needs a classifier trained with ``cc.Fit(conformal_folds=5)``.
 
     A network that was trained without a label (:class:`cellclf.nn.Autoencoder` with `head=False`) gives the embedding
     and nothing else.
@@ -92,9 +93,10 @@ def predict(
         The calibrated probability of that class.
     `adata.obs['cellclf_unknown_score']` : :class:`pandas.Series` (n_obs, float64)
         How unlike the training cells of the most similar class: the mean of four measures, in standard deviations of
-        training cells, so about 0 for most cells and higher for cells less like any. The measures are relative
+        known cells, so about 0 for most cells and higher for cells less like any. The measures are relative
         Mahalanobis distances :cite:p:`Ren2021` in the embedding and on 20 principal axes of the inputs, the local
-        outlier factor :cite:p:`Breunig2000` there, and the energy of the logits :cite:p:`Liu2020`.
+        outlier factor :cite:p:`Breunig2000` there, and the energy of the logits :cite:p:`Liu2020`; none counts for less
+        than -0.5.
     `adata.obs['cellclf_spread']` : :class:`pandas.Series` (n_obs, float32)
         Standard deviation between members of the probability of the predicted class, where there are several members.
     `adata.obs['cellclf_set_size']` : :class:`pandas.Series` (n_obs, int64)
@@ -136,7 +138,7 @@ def predict(
     adata = adata.copy() if copy else adata
     measured = (*MEASURED, "nonconformity") if known is not None else MEASURED
     arrays = _predictions(adata, model, measured, layer=layer, gene_symbols=gene_symbols)
-    judged = None if known is None or unknown is None else _conformal(known, arrays, unknown)
+    judged = None if known is None or unknown is None else _conformal(known, arrays, unknown, adata.obs_names)
     columns = _columns(arrays, model, key_added, judged) if len(model.classes) else {}
     record = _slots.record(
         "tl.predict",
@@ -177,11 +179,18 @@ def calibration(model: Classifier, error_rate: float) -> stats.Conformal:
     return model.conformal
 
 
-def _conformal(known: stats.Conformal, arrays: dict[str, np.ndarray], error_rate: float) -> ConformalCall:
+def _conformal(
+    known: stats.Conformal, arrays: dict[str, np.ndarray], error_rate: float, names: pd.Index
+) -> ConformalCall:
     """Compare all cells with the calibration cells."""
-    sets = known.of_classes(arrays["nonconformity"], error_rate) > error_rate
+    sets = known.of_classes(arrays["nonconformity"], error_rate, _chance(names)) > error_rate
     pvalues = known.of_any(arrays["novelty"].astype(known.novelty.dtype), error_rate)
     return ConformalCall(sets, pvalues, pvalues <= error_rate)
+
+
+def _chance(names: pd.Index) -> np.ndarray:
+    """Draw a number from 0 to 1 for each cell from its name: the same wherever it stands, whatever stands beside it."""
+    return pd.util.hash_array(names.astype(str).to_numpy(dtype=object), categorize=False) / 2**64
 
 
 def _columns(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
-from scipy.stats import rankdata
 
 from cellclf import _slots
 from cellclf.attribution import first_layer_norms, permutation_importance
 from cellclf.fit._hardware import device_of
+from cellclf.tl._agreement import INDICES, compared
 from cellclf.tl._inputs import check_genes, check_number, spread
 from cellclf.tl._lesson import fetch, lesson, needed_rows
 from cellclf.tl._model import resolve, truth
@@ -23,13 +21,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    import pandas as pd
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
     from cellclf._types import Rng
     from cellclf.tl._lesson import Pupil
-
-INDICES = ("jaccard", "kuncheva", "spearman")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +176,9 @@ def stability(
         return _importance(model, pupil, values, codes[mask], n_repeats, seed)
 
     scores, interrupted = scores_of(model, material, plan, measure)
-    result = _compared(np.array(scores), model.genes, min(n_top, len(columns)), interrupted=interrupted)
+    n_first = min(n_top, len(columns))
+    tables = compared(np.array(scores), model.genes, n_first)
+    result = Stability(tables.genes, tables.overlap, n_first, len(scores), interrupted)
     table = result.genes.loc[[str(gene) for gene in model.genes]]
     var = {
         key_added: spread(adata, columns, table["frequency"].to_numpy()),
@@ -231,47 +230,14 @@ def _importance(
     """Measure the importance of each gene in one network."""
     if values is None:
         return first_layer_norms(pupil.network) * pupil.preprocessing.weight.astype(np.float64)
-    return permutation_importance(
+    found = permutation_importance(
         pupil.network.to(device_of(model.options.device)),
         pupil.preprocessing.apply(values),
         y,
         n_repeats=n_repeats,
         seed=seed,
         temperature=model.temperature,
-    ).by_repeat.mean(axis=1)
-
-
-def _compared(scores: np.ndarray, genes: np.ndarray, n_top: int, *, interrupted: bool = False) -> Stability:
-    """Compare the importances (n_trainings, n_genes) of all trainings."""
-    ranks = np.array([rankdata(-score) for score in scores])
-    chosen = np.zeros(scores.shape, dtype=bool)
-    np.put_along_axis(chosen, np.argsort(-scores, axis=1, kind="stable")[:, :n_top], True, axis=1)
-    table = pd.DataFrame(
-        {
-            "frequency": chosen.mean(axis=0),
-            "mean": scores.mean(axis=0),
-            "sd": scores.std(axis=0, ddof=1),
-            "rank": ranks.mean(axis=0),
-            "rank_sd": ranks.std(axis=0, ddof=1),
-        },
-        index=pd.Index([str(gene) for gene in genes], name="gene"),
     )
-    pairs = [
-        (one + 1, other + 1, *_overlap(chosen[one], chosen[other]), _correlation(ranks[one], ranks[other]))
-        for one, other in combinations(range(len(scores)), 2)
-    ]
-    order = np.lexsort((table["rank"], -table["frequency"]))
-    overlap = pd.DataFrame(pairs, columns=["one", "other", *INDICES])
-    return Stability(table.iloc[order], overlap, n_top, len(scores), interrupted)
-
-
-def _overlap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Return Jaccard's and Kuncheva's index of two sets of the same size (masks); the latter 1 where all are chosen."""
-    common, size, total = int((one & other).sum()), int(one.sum()), len(one)
-    jaccard = common / int((one | other).sum())
-    return jaccard, 1.0 if size == total else (common * total - size**2) / (size * (total - size))
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the correlation of two vectors of ranks, NaN where one does not vary."""
-    return float(np.corrcoef(one, other)[0, 1]) if np.ptp(one) > 0 and np.ptp(other) > 0 else float("nan")
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return found.by_repeat.mean(axis=1)

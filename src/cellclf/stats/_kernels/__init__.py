@@ -18,7 +18,7 @@ from cellclf.stats._kernels._counting import (
 )
 from cellclf.stats._kernels._counting_columns import count_columns, fill_zeros
 from cellclf.stats._kernels._extremes import extremes_columns, extremes_rows
-from cellclf.stats._kernels._gather import append_rows, centre, lay_out_by_cell
+from cellclf.stats._kernels._gather import append_rows, centre, lay_out_by_cell, standardise
 from cellclf.stats._kernels._information import divergence, information, information_by_class
 from cellclf.stats._kernels._lines import has_duplicates, order
 from cellclf.stats._kernels._moments import sums_columns, sums_rows, welford_rows
@@ -76,6 +76,7 @@ __all__ = [
     "shared_divergence",
     "shared_information",
     "shared_products",
+    "standardise",
     "sums_columns",
     "sums_log_sums",
     "sums_rows",

@@ -45,3 +45,15 @@ def centre(data: Any, indptr: Any, n_cells: int, mean: Any, squares: Any, first:
             apart += (values[k] - middle) ** 2
         mean[gene] = middle
         squares[gene] = apart + (n_cells - values.shape[0]) * middle**2
+
+
+@compiled
+def standardise(
+    data: Any, indices: Any, indptr: Any, mean: Any, length: Any, begin: int, first: int, stop: int, out: Any
+) -> None:
+    """Lay some genes of a CSC matrix out, less their mean and divided by their length; row 0 of `out` is gene `begin`."""
+    for gene in range(first, stop):
+        line, middle, size = out[gene - begin], mean[gene], length[gene]
+        line[:] = (0.0 - middle) / size
+        for k in range(indptr[gene], indptr[gene + 1]):
+            line[indices[k]] = (data[k] - middle) / size
