@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import anndata as ad
@@ -321,6 +322,7 @@ class TestStart:
             again.network.first_linear.weight.detach(), first.network.first_linear.weight.detach(), atol=1e-6
         )
         assert again.preprocessing.tensors()["weight"].tobytes() == first.preprocessing.tensors()["weight"].tobytes()
+        assert json.loads(small_adata.uns["again"]["call"])["start"] == "Classifier"  # by name, not by its weights
 
 
 def test_a_network_no_better_than_guessing_is_said(small_adata):

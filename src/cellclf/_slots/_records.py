@@ -64,7 +64,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, np.ndarray | pd.Index | pd.Series):
-        value = list(value)
+        return _plain(value.tolist())
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(entry) for entry in value]
     return type(value).__name__

@@ -178,9 +178,10 @@ def train(
     }
     classifier = learn(problem, facts)
     call = {"label": label, "network": network, "fit": fit, "genes": genes, "layer": layer, "use_rep": use_rep}
+    begun = None if start is None else type(start).__name__  # its weights and arrays have no place in a record
     record = _slots.record(
         "tl.train",
-        call | {"split": split, "start": start, "half": half, "store": store, "rng": rng, "key_added": key_added},
+        call | {"split": split, "start": begun, "half": half, "store": store, "rng": rng, "key_added": key_added},
         classes=classes,
         label=name or "",
         history=dict(classifier.epochs),
