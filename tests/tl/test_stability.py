@@ -32,7 +32,7 @@ def test_planted_genes_are_chosen_every_time(adata: AnnData, method: str, subsam
     found = cc.tl.stability(adata, method=method, subsample=subsample, n_trainings=3, n_top=9, **rows)
     assert len(set(found.genes.index[:9]) & set(PLANTED)) >= 8
     assert found.genes["frequency"].iloc[:3].eq(1).all()
-    assert found.overlap["jaccard"].mean() > 0.5
+    assert found.overlap["jaccard"].mean() > 0.4  # by chance .29
     assert found.overlap["kuncheva"].mean() > 0.3
     assert adata.var["stability"].sum() == pytest.approx(9)
     assert "kuncheva" in str(found)
