@@ -72,7 +72,7 @@ DOORS = {
     "safetensors": {"_tensors"},
     "scanpy": {"_cli", "datasets", "pl"},
     "scipy.io": {"io._mat"},
-    "sklearn": {"tl._baselines", "tl._cross_validate", "pp._split", "datasets"},
+    "sklearn": {"tl._rivals", "datasets"},
     "torch": {"nn", "fit", "_classifier", "attribution", "stats._device", "stats._device_similarity"},
 }
 HEAVY = {"torch", "scanpy", "anndata", "pandas", "matplotlib", "sklearn", "numba", "dask"}

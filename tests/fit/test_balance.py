@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,7 +46,7 @@ def test_balanced_training_listens_to_a_small_class(blobs):
     """Two overlapping classes at 1 : 30: drawn as they come, the small one is passed over."""
     rows = blobs(310, n_genes=2, n_classes=2, shift=1.0)
     keep = np.r_[np.flatnonzero(rows.y == 0), np.flatnonzero(rows.y == 1)[:5]]
-    rows, judge = rows._replace(x=rows.x[keep], y=rows.y[keep]), blobs(400, n_genes=2, n_classes=2, seed=1, shift=1.0)
+    rows, judge = replace(rows, x=rows.x[keep], y=rows.y[keep]), blobs(400, n_genes=2, n_classes=2, seed=1, shift=1.0)
     recall = {}
     for sampling, weight in (("shuffle", None), ("balanced", None), ("balanced", "sqrt")):
         fit = Fit(epochs=60, batch_size=16, sampling=sampling, class_weight=weight, learning_rate=0.02)

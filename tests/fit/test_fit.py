@@ -47,8 +47,8 @@ class TestInputDropout:
 
 
 class TestEpochs:
-    @pytest.mark.parametrize(("n", "epochs"), [(100_000, 8), (256, 60), (100, 120)])
-    def test_at_least_120_steps_and_8_epochs(self, n, epochs):
+    @pytest.mark.parametrize(("n", "epochs"), [(100_000, 6), (256, 50), (100, 100)])
+    def test_at_least_100_steps_and_6_epochs(self, n, epochs):
         assert loop.default_epochs(n, Fit()) == epochs
 
 

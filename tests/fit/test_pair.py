@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -38,7 +40,7 @@ def test_each_learns_as_if_it_were_alone(name, description, blobs, weights, one_
 def test_the_network_decides_which_epoch_is_kept(blobs):
     """The linear network is taken from the same epoch, whatever the validation rows say of it."""
     rows, valid = blobs(), blobs(seed=1)
-    valid = valid._replace(y=(valid.y + 1) % 3)  # every step towards the training rows is one away from these
+    valid = replace(valid, y=(valid.y + 1) % 3)  # every step towards the training rows is one away from these
     fit = Fit(epochs=4, batch_size=16, learning_rate=0.03, schedule="constant")
     pair = train(MLP((8,)), rows, valid, fit, n_classes=3, seed=1, beside=Linear())
     assert pair.best_epoch < 4

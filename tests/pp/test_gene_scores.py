@@ -229,7 +229,7 @@ def test_an_empty_matrix_is_refused(shape):
         {"kind": ["a", "b"] * (shape[0] // 2) + ["a"] * (shape[0] % 2)}, index=[str(i) for i in range(shape[0])]
     )
     adata = AnnData(np.zeros(shape, np.float32), obs=obs)
-    with pytest.raises(ValueError, match="nothing to learn from"):
+    with pytest.raises(ValueError, match="nothing to work on"):
         cc.pp.gene_scores(adata, "kind")
 
 

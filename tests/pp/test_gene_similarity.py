@@ -193,7 +193,7 @@ def test_names_that_occur_twice(adata):
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)], ids=str)
 def test_an_empty_matrix_is_refused(shape):
-    with pytest.raises(ValueError, match=r"nothing to learn from"):
+    with pytest.raises(ValueError, match=r"nothing to work on"):
         cc.pp.gene_similarity(AnnData(np.zeros(shape, np.float32)))
 
 

@@ -152,6 +152,17 @@ def test_the_energy_is_judged_by_cells_that_trained_nothing():
     assert few.levels.tobytes() == overfit.levels.tobytes()
 
 
+def test_what_is_like_another_has_its_scales_and_needs_no_logits():
+    (x, y), first = cells(seed=1), learnt()
+    alone = Novelty.learn(x, x[:, :2], logits_of(x), y, 3)
+    found = Novelty.learn(x, x[:, :2], None, y, 3, like=first)
+    for name, array in found.tensors().items():
+        of = first if name in {"levels", "widths"} else alone
+        np.testing.assert_array_equal(array, of.tensors()[name], err_msg=name)
+    with pytest.raises(ValueError, match="Give logits"):
+        Novelty.learn(x, x[:, :2], None, y, 3, unseen=logits_of(x)[:4])
+
+
 def test_energy_is_averaged_over_members():
     x, y = cells()
     one = Novelty.learn(x, x, logits_of(x), y, 3).by_class(x, x, logits_of(x))

@@ -69,6 +69,16 @@ def decimals(adata):
     return adata
 
 
+def names_of_cells(adata):
+    adata.obs["cell_type"] = adata.obs_names.astype(str)
+    return adata
+
+
+def capitals(adata):
+    adata.obs["split"] = ["Train"] * 100 + ["Test"] * 20
+    return adata
+
+
 def duplicate_genes(adata):
     adata.var_names = ["gene0", *adata.var_names[:-1]]
     return adata
@@ -78,7 +88,7 @@ def duplicate_genes(adata):
 @pytest.mark.parametrize(
     ("spoil", "options", "error", "word"),
     [
-        (nan, {}, ValueError, "NaN"),
+        (nan, {}, ValueError, "NaN .* That gene is 'gene3'"),
         (nan, {"genes": "all"}, ValueError, r"1 cells have NaN .*'gene3'"),
         (infinite, {}, ValueError, "infinite"),
         (infinite, {"genes": "all"}, ValueError, "infinite"),
@@ -88,6 +98,8 @@ def duplicate_genes(adata):
         (one_class, {}, ValueError, "only 'B'"),
         (no_labels, {}, ValueError, "two classes"),
         (decimals, {}, ValueError, "decimal"),
+        (names_of_cells, {}, ValueError, "another class in each of its 120 cells"),
+        (capitals, {}, ValueError, "'Test', 'Train'.*rename"),
         (duplicate_genes, {}, ValueError, "var_names_make_unique"),
         (negative, {"fit": cc.Fit(preprocess="counts")}, ValueError, "no counts"),
         (lambda a: a, {"layer": "counts"}, KeyError, "layer='counts'"),

@@ -14,8 +14,8 @@ from sklearn.svm import SVC
 
 import cellclf as cc
 from cellclf import stats
-from cellclf.tl import _baselines
-from cellclf.tl._folds import Study
+from cellclf.tl import _rivals, _study
+from cellclf.tl._study import Study
 
 LINEAR = cc.nn.Linear()
 QUICK = cc.Fit(epochs=2)
@@ -93,11 +93,9 @@ def test_a_split_is_judged_on_its_validation_and_test_rows(small_adata):
 @pytest.mark.parametrize(("scale", "expected"), [("auto", True), ("zscore", True), ("none", False)])
 def test_other_values_are_scaled_on_the_training_rows(small_adata, scale, expected):
     small_adata.X = small_adata.X.toarray() + 0.5
-    study = _baselines._folds.study(
-        small_adata, "cell_type", network=LINEAR, fit=QUICK, genes="all", layer=None, use_rep=None
-    )
+    study = _study.study(small_adata, "cell_type", network=LINEAR, fit=QUICK, genes="all", layer=None, use_rep=None)
     train = np.arange(120) < 70
-    x, (test,) = _baselines._inputs(study, train, [~train], scale)
+    x, (test,) = _rivals.inputs(study, train, [~train], scale)
     mean, sd = small_adata.X[train].mean(axis=0), small_adata.X[train].std(axis=0)
     values = (small_adata.X - mean) / sd if expected else small_adata.X
     np.testing.assert_allclose(x, values[train], rtol=1e-4, atol=1e-5)
@@ -114,17 +112,17 @@ def test_an_embedding_is_taken_as_it_is(small_adata):
 
 
 def test_every_named_model_tells_the_classes_apart(small_adata):
-    found = run(small_adata, models=_baselines.KNOWN)
-    assert set(found.summary["model"]) == {"network", "linear", "prior", *_baselines.KNOWN}
+    found = run(small_adata, models=_rivals.KNOWN)
+    assert set(found.summary["model"]) == {"network", "linear", "prior", *_rivals.KNOWN}
     by_model = found.summary.set_index("model")
-    assert (by_model.loc[list(_baselines.KNOWN), "accuracy"] > 0.9).all()
-    assert (by_model.loc[list(_baselines.KNOWN), "seconds"] > 0).all()
-    again = run(small_adata, models=_baselines.KNOWN)
+    assert (by_model.loc[list(_rivals.KNOWN), "accuracy"] > 0.9).all()
+    assert (by_model.loc[list(_rivals.KNOWN), "seconds"] > 0).all()
+    again = run(small_adata, models=_rivals.KNOWN)
     pd.testing.assert_frame_equal(again.folds.drop(columns="seconds"), found.folds.drop(columns="seconds"))
 
 
 def test_a_grid_chooses_within_the_training_rows(small_adata, monkeypatch):
-    monkeypatch.setitem(_baselines.GRIDS, "nearest_neighbors", {"n_neighbors": [5, 40, 1000]})
+    monkeypatch.setitem(_rivals.GRIDS, "nearest_neighbors", {"n_neighbors": [5, 40, 1000]})
     found = run(small_adata, grid=True)
     lines = found.folds.query("model == 'nearest_neighbors'")
     chosen = [json.loads(settings)["n_neighbors"] for settings in lines["settings"]]

@@ -11,8 +11,10 @@ from sklearn import metrics
 
 import cellclf as cc
 from cellclf import stats
-from cellclf.tl import _conformal, _cross_validate, _folds
-from cellclf.tl._folds import Answer, Fold, Judged, Study
+from cellclf.tl import _conformal, _controls, _cross_validate, _folds, _study
+from cellclf.tl._answers import Answer, Judged
+from cellclf.tl._folds import Fold
+from cellclf.tl._study import Study
 
 LINEAR = cc.nn.Linear()
 pytestmark = pytest.mark.filterwarnings("ignore:The network's log loss on the validation rows")  # they are few
@@ -26,7 +28,7 @@ def run(adata, quick, **options):
 
 @pytest.fixture
 def study(small_adata, quick):
-    return _folds.study(small_adata, "cell_type", network=LINEAR, fit=quick, genes="auto", layer=None, use_rep=None)
+    return _study.study(small_adata, "cell_type", network=LINEAR, fit=quick, genes="auto", layer=None, use_rep=None)
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_nothing_is_learnt_from_the_rows_left_out(small_adata, quick, study):
     values[fold.test] = 50 - values[fold.test]
     small_adata.X = csr_matrix(values)
     small_adata.obs.loc[fold.test, "cell_type"] = "B"
-    after = _folds.study(small_adata, "cell_type", network=LINEAR, fit=quick, genes="auto", layer=None, use_rep=None)
+    after = _study.study(small_adata, "cell_type", network=LINEAR, fit=quick, genes="auto", layer=None, use_rep=None)
     for one, other in zip(learnt(after.learn(fold.train, 1)), before, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -129,7 +131,7 @@ def test_the_error_of_the_gap_is_that_of_a_mean_over_groups():
         Judged(Fold(scheme, 0, "1", every, every), {"network": Answer(answer, None)}, truth)
         for scheme, answer in (("random", truth), ("grouped", np.where(right, truth, 1 - truth)))
     ]
-    table = _cross_validate._leakage(done, groups, 2, np.random.default_rng(0))
+    table = _controls.leakage(done, groups, 2, np.random.default_rng(0))
     means = right.reshape(n_groups, size).mean(axis=1)
     assert table.loc["accuracy", "gap"] == pytest.approx(1 - means.mean())
     assert table.loc["accuracy", "gap_se"] == pytest.approx(means.std() / np.sqrt(n_groups), rel=0.12)

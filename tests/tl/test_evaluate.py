@@ -246,3 +246,24 @@ def test_cells_of_classes_never_seen_are_told_of_by_themselves(trained):
     assert row["unknown_score"] == pytest.approx(own["cellclf_unknown_score"].mean())
     scores = adata.obs["cellclf_unknown_score"].to_numpy()[test]
     assert row["auroc"] == pytest.approx(metrics.roc_auc_score(np.arange(36) < 6, scores))
+
+
+class TestCellsThatWereLearntFrom:
+    MESSAGE = "cells to judge are, it seems, those that the classifier learnt from"
+
+    def test_all_cells_trained(self, small_adata, quick):
+        cc.tl.train(small_adata, network=MLP, fit=quick, split=None)
+        with pytest.warns(UserWarning, match=f"120 of the 120 {self.MESSAGE}"):
+            cc.tl.evaluate(small_adata, n_bootstrap=0)
+
+    def test_no_row_is_left_to_judge(self, small_adata, quick):
+        small_adata.obs["split"] = ["train"] * 90 + [None] * 30
+        cc.tl.train(small_adata, network=MLP, fit=quick)
+        with pytest.warns(UserWarning, match=f"90 of the 120 {self.MESSAGE}"):
+            cc.tl.evaluate(small_adata, n_bootstrap=0)
+
+    def test_rows_asked_for_and_cells_not_seen(self, small_adata, quick):
+        classifier = cc.tl.train(small_adata[:90], network=MLP, fit=quick, split=None)
+        assert cc.tl.evaluate(small_adata[90:].copy(), classifier, n_bootstrap=0).n_rows == 30
+        cc.tl.train(small_adata, network=MLP, fit=quick)
+        assert cc.tl.evaluate(small_adata, rows="train", n_bootstrap=0).n_rows == 96

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 import cellclf as cc
 from cellclf.attribution import _permutation, attributions
-from cellclf.tl import _attributed, _shadows, _trials
+from cellclf.tl import _attributed, _gene_groups, _lesson, _shadows, _trials
 
 WRITTEN = [
     ("var", "importance"),
@@ -493,6 +493,15 @@ def test_correlated_genes_form_clusters(small_adata: AnnData) -> None:
     assert small_adata.var["importance_group"].nunique() <= 5
 
 
+def test_constant_genes_are_in_no_cluster() -> None:
+    """In float32 the mean of equal values may differ from each of them."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(np.array([[0, 0, 0.1, -0.3, 1.7]], dtype=np.float32), 70, axis=0)
+    x[:, :2] = rng.normal(size=(70, 1))
+    assert (x.std(axis=0) > 0).sum() > 2
+    assert {name: columns.tolist() for name, columns in _gene_groups._clusters(0.9, x).items()} == {"cluster1": [0, 1]}
+
+
 def test_within_classes_a_gene_tells_nothing_of_the_class(adata: AnnData) -> None:
     cc.tl.importance(adata, rows="train", null=None)
     cc.tl.importance(adata, rows="train", null=None, within="cell_type", key_added="within")
@@ -647,6 +656,30 @@ def test_no_network_of_the_null_is_judged_on_rows_it_learnt_from() -> None:
     assert (sum(heard.astype(int) for _, heard in mixed) == judged).all()
     assert all((taught | heard)[learnt].all() for taught, heard in mixed)
     assert all(np.ptp(np.bincount(codes[heard])) <= 1 for _, heard in mixed)
+
+
+def test_the_null_takes_some_of_many_cells(adata: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = np.repeat([0, 1, 2], [900, 90, 10])
+    rows = np.arange(1000) % 2 == 0
+    kept = _shadows._at_most(100, rows, codes, np.random.default_rng(0))
+    assert not (kept & ~rows).any()
+    np.testing.assert_array_equal(np.bincount(codes[kept]), [90, 45, 5])
+    assert _shadows._at_most(500, rows, codes, np.random.default_rng(0)) is rows
+
+    learnt_from = []
+    teach = _shadows.teach
+
+    def spy(model: cc.Classifier, material: _lesson.Lesson, **options: object) -> _lesson.Pupil:
+        learnt_from.append(len(material.y))
+        return teach(model, material, **options)
+
+    monkeypatch.setattr(_shadows, "teach", spy)
+    monkeypatch.setattr(_shadows, "MOST_CELLS", 60)
+    monkeypatch.setattr(_shadows, "FEWEST_OF_CLASS", 3)
+    cc.tl.importance(adata, rows="train")
+    assert len(learnt_from) == 5
+    assert all(35 < n <= 60 for n in learnt_from)
+    assert (adata.var["importance_qvalue"][PLANTED] < 0.5).all()
 
 
 @pytest.mark.parametrize("after", [0, 2])

@@ -140,6 +140,7 @@ def test_same_seed_same_numbers(adata: AnnData) -> None:
         pytest.param({"rankings": ["nothing"]}, KeyError, "rankings='nothing' is not in adata.var", id="ranking"),
         pytest.param({"rankings": []}, KeyError, "holds no importance to check", id="none"),
         pytest.param({"rankings": "word"}, ValueError, "is no ranking", id="words"),
+        pytest.param({"rankings": "random"}, ValueError, "what the rankings by chance are called", id="name-taken"),
         pytest.param({"sizes": [31]}, ValueError, "sizes holds 31", id="too-many-genes"),
         pytest.param({"sizes": [-1]}, ValueError, "sizes=-1 is no number", id="negative"),
         pytest.param({"sizes": []}, ValueError, "sizes is empty", id="no-sizes"),
@@ -148,7 +149,7 @@ def test_same_seed_same_numbers(adata: AnnData) -> None:
     ],
 )
 def test_bad_input_is_refused(adata: AnnData, options: dict[str, object], error: type[Exception], message: str) -> None:
-    adata.var["word"] = "a"
+    adata.var["word"], adata.var["random"] = "a", 1.0
     before = set(adata.uns)
     with pytest.raises(error, match=message):
         cc.tl.importance_check(adata, **options)

@@ -11,7 +11,11 @@ import scipy.sparse as sp
 
 import cellclf as cc
 from cellclf import stats
+from cellclf.fit import Rows
+from cellclf.pp._conditions import corrected_by_class
 from cellclf.tl import _attempt as attempt_module
+from cellclf.tl import _genes
+from cellclf.tl._lesson import Lesson, teach, teach_several
 
 MLP = cc.nn.MLP(hidden=(8,))
 
@@ -103,6 +107,31 @@ class TestGenes:
         assert set(classifier.genes) == {f"gene{j}" for j in range(9)}
         assert small_adata.var["selected"].sum() == 9
         assert list(small_adata.var.index[small_adata.var["selected"]]) == list(classifier.genes)
+
+    def test_auto_serves_a_class_that_tells_little(self, quick, monkeypatch):
+        monkeypatch.setattr("cellclf.tl._genes.N_GENES", 6)
+        rng = np.random.default_rng(0)
+        y = np.repeat(np.arange(3), [100, 100, 12])
+        x = rng.normal(size=(212, 30)).astype(np.float32)
+        x[:, :10] += 3 * (y == 0)[:, None]  # enough to fill the whole choice
+        x[:, 10:12] += 2.5 * (y == 2)[:, None]
+        obs = pd.DataFrame({"kind": pd.Categorical(np.array(list("abc"))[y])}, index=np.arange(212).astype(str))
+        adata = ad.AnnData(x, obs=obs)
+        chosen = {int(name) for name in cc.tl.train(adata, "kind", network=MLP, fit=quick, split=None).genes}
+        assert {10, 11} < chosen
+        assert not {10, 11} & set(np.argsort(-adata.var["mi_corrected"].to_numpy())[:6])
+        expected = stats.turns(
+            corrected_by_class({name: np.asarray(found) for name, found in [*adata.var.items(), *adata.varm.items()]})
+        )[:6]
+        assert chosen == set(expected)
+
+    def test_a_class_without_cells_takes_no_turn(self, monkeypatch):
+        rng = np.random.default_rng(1)
+        x, y = rng.normal(size=(60, 12)).astype(np.float32), np.repeat([0, 2], 30)
+        x[:, 5:8] += 2 * (y == 2)[:, None]
+        monkeypatch.setattr(_genes, "N_GENES", 4)
+        found = [_genes.most_informative(x, codes, n) for codes, n in ((y, 3), (y // 2, 2))]
+        assert np.array_equal(*found)
 
     @pytest.mark.parametrize(
         ("genes", "error", "word"),
@@ -323,6 +352,73 @@ class TestStart:
         )
         assert again.preprocessing.tensors()["weight"].tobytes() == first.preprocessing.tensors()["weight"].tobytes()
         assert json.loads(small_adata.uns["again"]["call"])["start"] == "Classifier"  # by name, not by its weights
+
+
+class TestDiscriminant:
+    @pytest.fixture
+    def faint(self) -> ad.AnnData:
+        """Give 240 cells of three classes that overlap."""
+        rng = np.random.default_rng(0)
+        y = np.repeat(np.arange(3), [60, 80, 100])
+        x = (0.8 * rng.normal(size=(3, 20))[y] + rng.normal(size=(240, 20)) * rng.uniform(0.3, 3, 20)).astype(
+            np.float32
+        )
+        obs = pd.DataFrame({"kind": pd.Categorical(np.array(list("abc"))[y])}, index=[f"cell{i}" for i in range(240)])
+        return ad.AnnData(x, obs=obs)
+
+    def test_it_adds_to_the_skip_what_the_final_rows_teach_and_nothing_else(self, faint, quick):
+        fit = replace(quick, epochs=4, learning_rate=2e-3)  # a network that knows little leaves much to say
+        alone, beside = (
+            cc.tl.train(faint.copy(), "kind", network=MLP, fit=replace(fit, discriminant=said), split=None)
+            for said in (False, True)
+        )
+        loud = beside.facts["discriminant"]
+        assert alone.facts["discriminant"] == 0 < loud
+        inputs, y = beside.inputs(faint.X[:, :].copy()), faint.obs["kind"].cat.codes.to_numpy().astype(np.int64)
+        weight, bias = stats.discriminant(inputs, y, np.bincount(y), Rows(inputs, y).axes(20))
+        before, after = alone.network.first_linear, beside.network.first_linear
+        assert np.array_equal(after.weight[:8].detach(), before.weight[:8].detach())
+        np.testing.assert_allclose((after.weight - before.weight)[8:].detach(), loud * weight.T, atol=1e-3)
+        np.testing.assert_allclose((after.bias - before.bias)[8:].detach(), loud * bias, atol=1e-3)
+
+    def test_it_makes_the_loss_of_the_validation_rows_smaller(self, faint, quick):
+        fit = replace(quick, epochs=4, learning_rate=2e-3)
+        losses = [
+            cc.tl.train(faint.copy(), "kind", network=MLP, fit=replace(fit, discriminant=said)).facts["skill"][
+                "network"
+            ]
+            for said in (False, True)
+        ]
+        assert losses[1]["log_loss"] < losses[0]["log_loss"]
+
+    def test_models_are_kept_with_it(self, faint, quick, tmp_path):
+        fit = replace(quick, epochs=4, learning_rate=2e-3)
+        classifier = cc.tl.train(faint, "kind", network=MLP, fit=fit)
+        classifier.save(tmp_path / "model")
+        again = cc.Classifier.load(tmp_path / "model")
+        assert again.facts["discriminant"] == classifier.facts["discriminant"] > 0
+        assert again.options.discriminant
+
+    def test_trainings_like_it_let_it_speak_as_loud(self, faint, quick):
+        fit = replace(quick, epochs=4, learning_rate=2e-3)
+        classifier = cc.tl.train(faint, "kind", network=MLP, fit=fit)
+        y = faint.obs["kind"].cat.codes.to_numpy().astype(np.int64)
+        material = Lesson(faint.X, faint.X, y)
+        silent = replace(classifier, facts=classifier.facts | {"discriminant": 0.0})
+        for pupils in (
+            [teach(model, material, seed=1, title="") for model in (silent, classifier)],
+            [teach_several(model, material, None, seeds=[1, 2], title="").pupils[1] for model in (silent, classifier)],
+        ):
+            inputs = pupils[0].preprocessing.apply(faint.X)
+            weight, _ = stats.discriminant(inputs, y, np.bincount(y), Rows(inputs, y).axes(20))
+            before, after = (pupil.network.first_linear.weight[8:].detach() for pupil in pupils)
+            np.testing.assert_allclose(after - before, classifier.facts["discriminant"] * weight.T, atol=1e-3)
+
+    def test_nothing_is_asked_without_validation_rows_or_from_given_weights(self, faint, quick):
+        first = cc.tl.train(faint, "kind", network=MLP, fit=quick)
+        assert cc.tl.train(faint, "kind", start=first, fit=quick).facts["discriminant"] == 0
+        few = faint[[0, 1, 60, 61, 140, 141]].copy()
+        assert cc.tl.train(few, "kind", network=MLP, fit=quick, split=None).facts["discriminant"] == 0
 
 
 def test_a_network_no_better_than_guessing_is_said(small_adata):

@@ -17,8 +17,8 @@ import pytest
 from scipy.sparse import csr_matrix
 
 import cellclf as cc
-from cellclf.tl import _conformal, _folds
-from cellclf.tl._folds import Study
+from cellclf.tl import _conformal, _folds, _study
+from cellclf.tl._study import Study
 
 LINEAR = cc.nn.Linear()
 QUICK = cc.Fit(epochs=2, batch_size=30)
@@ -40,7 +40,7 @@ def test_the_value_is_that_of_a_cross_validation_with_the_settings(small_adata):
     found = run(small_adata)
     seed = int(np.random.default_rng(0).integers(2**62))
     learning = np.arange(120) < 100
-    study = _folds.study(
+    study = _study.study(
         small_adata[learning].copy(), "cell_type", network=LINEAR, fit=found.fit, genes="auto", layer=None, use_rep=None
     )
     losses = []

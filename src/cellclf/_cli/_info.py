@@ -25,13 +25,7 @@ def add(commands: Any) -> None:
     """Describe the command."""
     parser = _options.command(commands, "info", "say what a model or a data file holds", example=EXAMPLE)
     parser.add_argument("file", type=Path, metavar="FILE", help="a saved classifier, an h5ad or a zarr")
-    parser.add_argument(
-        "--report",
-        type=Path,
-        metavar="FILE",
-        help="write what is printed as JSON; '-': to the standard output, instead",
-    )
-    _options.add_force(parser)
+    _options.add_report(parser)
     parser.set_defaults(run=run)
 
 

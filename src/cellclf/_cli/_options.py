@@ -60,6 +60,11 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 def add_output(parser: argparse.ArgumentParser, about: str, *, required: bool = True) -> None:
     """Add what is written, and where."""
     parser.add_argument("--output", type=Path, metavar="FILE", required=required, help=about)
+    add_report(parser)
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the report, and the permission to overwrite."""
     parser.add_argument(
         "--report",
         type=Path,

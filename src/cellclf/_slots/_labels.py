@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 LABEL_KEY = "cellclf_label"
+MANY = 10  # cells, each of another class, are no small example any more
 
 
 class Labels(NamedTuple):
@@ -115,6 +116,13 @@ def keep_classes(found: Labels, rows: np.ndarray, *, what: str) -> Labels:
         there = f"only {str(found.classes[kept][0])!r}" if kept.any() else "none"
         msg = (
             f"label={found.name!r} has {there} among the {what}; two classes are needed. Check the label and the split."
+        )
+        raise ValueError(msg)
+    sizes = np.bincount(found.codes[found.codes >= 0])
+    if sizes.max() == 1 and sizes.size >= MANY:
+        msg = (
+            f"label={found.name!r} has another class in each of its {sizes.size} cells: it names cells rather than classes, "
+            "or splits them too finely. Choose another label, or merge classes."
         )
         raise ValueError(msg)
     new = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)

@@ -29,9 +29,7 @@ def matrix(adata: AnnData, *, layer: str | None = None, use_rep: str | None = No
         msg = "adata.X is empty (None). Fill it, or name the matrix to use with `layer=`."
         raise ValueError(msg)
     if 0 in x.shape:
-        msg = (
-            f"The matrix is {x.shape[0]} cells × {x.shape[1]} genes: there is nothing to learn from. Check the filters."
-        )
+        msg = f"The matrix is {x.shape[0]} cells × {x.shape[1]} genes: there is nothing to work on. Check the filters."
         raise ValueError(msg)
     return x
 

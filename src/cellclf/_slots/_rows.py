@@ -29,7 +29,10 @@ def split_rows(adata: AnnData, split: str | None, *, to_learn: bool = True) -> d
     present = values.notna().to_numpy()
     names = [SPLIT_NAMES.get(str(value)) if there else None for value, there in zip(values, present, strict=True)]
     if unknown := sorted({str(v) for v, n, there in zip(values, names, present, strict=True) if there and n is None}):
-        msg = f"adata.obs[{split!r}] holds {listing(unknown)}. Only 'train', 'valid' and 'test' (or missing) are read."
+        msg = (
+            f"adata.obs[{split!r}] holds {listing(unknown)}. Only 'train', 'valid' and 'test' (or missing) are read: rename "
+            "its values, name another column with `split=`, or rename the column for `cc.pp.split` to make one."
+        )
         raise ValueError(msg)
     masks = {name: np.array([n == name for n in names], dtype=bool) for name in ("train", "valid", "test")}
     if to_learn and not masks["train"].any():

@@ -37,7 +37,13 @@ def by_member(network: Network, x: np.ndarray | Cells, device: torch.device) -> 
 def apply(
     network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray | Cells, device: torch.device
 ) -> np.ndarray:
-    """Apply a function of the network, in evaluation mode, where the network lies."""
+    """Apply a function of the network, in evaluation mode, on a device."""
     network.to(device).eval()
+    return apply_there(function, x, device)
+
+
+@torch.no_grad()
+def apply_there(function: Callable[[Tensor], Tensor], x: np.ndarray | Cells, device: torch.device) -> np.ndarray:
+    """Apply a function of a network that lies on the device already, in evaluation mode."""
     parts = [function(torch.from_numpy(x[i : i + BLOCK]).to(device)).cpu() for i in range(0, len(x), BLOCK)]
     return torch.cat(parts).numpy()

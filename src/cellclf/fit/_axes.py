@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from cellclf.fit._rows import Rows
     from cellclf.nn._network import Network
 
-N_LOOKED_AT = 2048  # training cells from which the axes are found
-
 
 def n_axes(network: Network, rows: Rows, options: Fit) -> int:
     """Return through how many axes hidden units and skip read; none where each gene has to have weights of its own.
@@ -33,9 +31,8 @@ def n_axes(network: Network, rows: Rows, options: Fit) -> int:
 
 def read_through_axes(network: Network, rows: Rows, n: int, *, members: int) -> None:
     """Let every second hidden unit of a fresh network read the genes through `n` axes of these rows."""
-    chosen = stats.evenly(rows.y, N_LOOKED_AT)
-    cells = np.asarray(rows.x[chosen] if len(chosen) < len(rows.y) else rows.x[:])
-    axes = torch.from_numpy(stats.principal_axes(cells - cells.mean(axis=0), n, n_iterations=2))
+    found = rows.axes(max(n, stats.N_AXES))  # as many as a discriminant wants afterwards
+    axes = torch.from_numpy(np.ascontiguousarray(found[:, :n]))
     first = cast("nn.Linear", network.first_linear)
     network.first_linear = ThroughAxes(first, axes.to(first.weight.device), network, members)  # type: ignore[assignment]
 
@@ -98,4 +95,5 @@ class ThroughAxes(nn.Module):
     def _parted(self, columns: Tensor, half: int) -> tuple[Tensor, Tensor]:
         """Part hidden units (n_rows, n_members, half) from skips (n_rows, n_skip)."""
         n = self.members * half
-        return columns[:, :n].unflatten(1, (self.members, half)), columns[:, n:]
+        hidden, skip = columns.split([n, columns.shape[1] - n], dim=1)
+        return hidden.unflatten(1, (self.members, half)), skip

@@ -17,13 +17,21 @@ class Chance:
     def __init__(self, seed: int, hardware: Hardware) -> None:
         self._seed, self._hardware = seed, hardware
         self.masks = np.random.default_rng(0)
-        torch.manual_seed(seed_of(self._seed, 0))  # for the first weights, which all devices draw alike
+        self._seed_torch(0)  # for the first weights, which all devices draw alike
 
     def begin_epoch(self, epoch: int) -> None:
         """Seed for an epoch; devices that work together draw differently."""
         more = [self._hardware.rank] if self._hardware.rank else []
-        torch.manual_seed(seed_of(self._seed, epoch, *more))
+        self._seed_torch(epoch, *more)
         self.masks = np.random.default_rng([self._seed, epoch, 2, *more])
+
+    def _seed_torch(self, *counters: int) -> None:
+        """Seed torch; on a CPU that alone, since `torch.manual_seed` also notes where it was called, for devices not there."""
+        seed = seed_of(self._seed, *counters)
+        if self._hardware.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, object]]:
         """Return where all generators stand: arrays, and what JSON can hold."""

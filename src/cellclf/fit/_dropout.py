@@ -18,7 +18,8 @@ def drop_inputs(inputs: Tensor, share: float, generator: np.random.Generator) ->
     if share == 0 or inputs.device.type != "cpu":
         return torch.nn.functional.dropout(inputs, share)
     least = round(share * LEVELS)
-    random = np.frombuffer(generator.bytes(2 * inputs.numel()), dtype=np.uint16)
+    bits = generator.integers(2**64 - 1, size=-(-inputs.numel() // 4), dtype=np.uint64, endpoint=True)
+    random = bits.view(np.uint16)[: inputs.numel()]
     values = inputs.numpy()  # a view; by truth values NumPy multiplies several times as fast as torch
     with np.errstate(invalid="ignore"):  # inputs gone astray show in the loss
         np.multiply(values, (random >= least).reshape(values.shape), out=values)

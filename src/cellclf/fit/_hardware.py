@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from cellclf.fit._apply import apply
+from cellclf.fit._apply import apply_there
 from cellclf.fit._cells import Cells
 from cellclf.fit._norm import normalise_together
 
@@ -77,7 +77,7 @@ class Hardware:
         """Take rows as a new tensor on the device."""
         if isinstance(x, Cells):
             return torch.from_numpy(x[index]).to(self.device)
-        return x[torch.from_numpy(index).to(x.device)].to(self.device)
+        return x.index_select(0, torch.from_numpy(index).to(x.device)).to(self.device)
 
     def share(self, index: np.ndarray) -> np.ndarray:
         """Return the rows of a batch that this device takes."""
@@ -101,7 +101,8 @@ class Hardware:
 
     def apply(self, network: Network, function: Callable[[Tensor], Tensor], x: np.ndarray | Cells) -> np.ndarray:
         """Run a function of the network over many rows, float64."""
-        return apply(network, function, x, self.device).astype(np.float64)
+        network.eval()
+        return apply_there(function, x, self.device).astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cellclf.fit._task import Task
     from cellclf.nn._network import Network
 
-MINIMUM_EPOCHS, MINIMUM_STEPS = 8, 120
+MINIMUM_EPOCHS, MINIMUM_STEPS = 6, 100
 
 
 def run(task: Task, hardware: Hardware, checkpoint: Checkpoint | None) -> Trained:
@@ -105,7 +105,7 @@ def run(task: Task, hardware: Hardware, checkpoint: Checkpoint | None) -> Traine
 
 
 def default_epochs(n_rows: int, options: Fit) -> int:
-    """Return the passes over the rows: as told, or 8 and at least 120 steps."""
+    """Return the passes over the rows: as told, or 6 and at least 100 steps."""
     if options.epochs is not None:
         return options.epochs
     return max(MINIMUM_EPOCHS, math.ceil(MINIMUM_STEPS / n_batches(n_rows, options.batch_size)))

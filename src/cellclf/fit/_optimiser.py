@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,7 +45,8 @@ class Optimiser:
         """Change the weights by the gradient of a loss."""
         for group in self.rule.param_groups:
             group["lr"] = rate
-        self.rule.zero_grad(set_to_none=True)
+        for weight in chain(*self._weights):
+            weight.grad = None  # all that `zero_grad` does, but that takes a fiftieth of the step
         self._hardware.backward(loss if self.scaler is None else self.scaler.scale(loss))
         if self._clip_norm is not None:
             if self.scaler is not None:

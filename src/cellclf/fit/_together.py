@@ -87,7 +87,7 @@ def _check(task: Task) -> torch.device:
 
 def _write(task: Task, checkpoint: Checkpoint, device: torch.device, folder: Path) -> None:
     """Lay out for the processes what they train on and how."""
-    arrays = dict(zip(NAMES, (*task.rows, *(task.valid or ())), strict=False))
+    arrays = dict(zip(NAMES, (*task.rows.arrays, *(task.valid.arrays if task.valid else ())), strict=False))
     for name, array in arrays.items():
         if isinstance(array, Cells):
             _tensors.write(folder / f"{name}.safetensors", array.reference())

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
-from cellclf import _slots
 from cellclf.get import _tables
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 
@@ -50,13 +49,7 @@ def confusion(
     (10, 10)
     """
     check_normalize(normalize)
-    record = _tables.evaluation(adata, key)
-    classes = _slots.strings(record["classes"])
-    counts = pd.DataFrame(
-        np.asarray(record["confusion"], dtype=np.int64),
-        index=_tables.names(classes, "truth"),
-        columns=_tables.names(classes, "predicted"),
-    )
+    counts = _tables.confusion(_tables.evaluation(adata, key))
     return counts if normalize is None else shares(counts)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import pandas as pd
-
 from cellclf import _slots
 from cellclf.get import _tables
 from cellclf.get._by_fold import FOLDS, SUMMARY
 from cellclf.get._recorded import recorded
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 COLUMNS: dict[str, dict[str, type]] = {
@@ -71,12 +69,7 @@ def cross_validation(
         raise KeyError(msg)
     if table == "confusion":
         recorded(adata, key, "tl.cross_validate", "summary", SUMMARY)  # refuses records of other verbs
-        classes = _slots.strings(record["classes"])
-        return pd.DataFrame(
-            np.asarray(record["confusion"], dtype=np.int64),
-            index=_tables.names(classes, "truth"),
-            columns=_tables.names(classes, "predicted"),
-        )
+        return _tables.confusion(record)
     found = recorded(adata, key, "tl.cross_validate", table, COLUMNS[table])
     if table == "report":
         return found.set_index(_tables.names(_slots.strings(record["classes"]), "class"))

@@ -50,6 +50,13 @@ def by_class(values: np.ndarray, table: pd.DataFrame, classes: Iterable[Any], va
     )
 
 
+def confusion(record: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the confusion table of a record, with the names of its classes."""
+    classes = _slots.strings(record["classes"])
+    counts = np.asarray(record["confusion"], dtype=np.int64)
+    return pd.DataFrame(counts, index=names(classes, "truth"), columns=names(classes, "predicted"))
+
+
 def evaluation(adata: AnnData, key: str) -> Mapping[str, Any]:
     """Return the record of `tl.evaluate`."""
     record = _slots.fetch_record(adata, key, "tl.evaluate")

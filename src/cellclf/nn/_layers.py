@@ -10,6 +10,8 @@ from torch import nn
 from cellclf.nn._network import MemberLinear
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cellclf.nn._network import Network
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu"]
@@ -42,7 +44,17 @@ def between(activation: str, batch_norm: str | None, dropout: float, width: int)
     parts: list[nn.Module] = [ACTIVATIONS[activation]()]
     if batch_norm is not None:
         parts.insert(0 if batch_norm == "before" else 1, nn.BatchNorm1d(width))
-    return nn.Sequential(*parts, nn.Dropout(dropout))
+    return nn.Sequential(*parts, Dropout(dropout))
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose mask a CPU draws several times as fast as torch's own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Set a share of the values to zero and scale up the others, while training."""
+        if not self.training or self.p in {0.0, 1.0} or x.device.type != "cpu":
+            return super().forward(x)
+        return x * (torch.rand(x.shape) >= self.p).to(x.dtype).div_(1 - self.p)
 
 
 @torch.no_grad()

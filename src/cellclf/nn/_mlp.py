@@ -123,7 +123,8 @@ class MLPNetwork(Network):
     def _split(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Part what enters the hidden layers from the linear skip."""
         n_hidden = self.members * self.width
-        return hidden[:, :n_hidden], hidden[:, n_hidden:]
+        units, skip = hidden.split([n_hidden, hidden.shape[1] - n_hidden], dim=1)
+        return units.contiguous(), skip  # a batch is normalised several times as fast where its rows follow each other
 
     def _last_hidden(self, hidden: Tensor) -> Tensor:
         """Run the hidden layers, (n_cells, members × width) → (n_cells, members × last width)."""

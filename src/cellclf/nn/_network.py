@@ -78,7 +78,8 @@ class Network(nn.Module, ABC):
         n_cells, n_members, n_classes = logits.shape
         self.batch_logits = mean_of_members(logits.detach())
         flat = logits.reshape(n_cells * n_members, n_classes)
-        return cross_entropy(flat, y.repeat_interleave(n_members), weight=weight, label_smoothing=label_smoothing)
+        of_members = y[:, None].expand(-1, n_members).flatten()
+        return cross_entropy(flat, of_members, weight=weight, label_smoothing=label_smoothing)
 
     def row_losses(self, x: Tensor) -> Tensor:
         """Return the loss of each cell (n_cells) by which a network without classes is judged."""
@@ -121,4 +122,4 @@ class MemberLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply each member's own weights to its own inputs."""
-        return torch.einsum("nmi,moi->nmo", x, self.weight) + self.bias
+        return torch.baddbmm(self.bias[:, None], x.transpose(0, 1), self.weight.mT).transpose(0, 1)

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from cellclf import get
 from cellclf.pl._display import BLUE, GREY, ORANGE
-from cellclf.pl._given import legend_above, panels, table_of
+from cellclf.pl._given import check_measure, legend_above, panels, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,9 +79,7 @@ def ablation(
     >>> found = cc.tl.ablation(adata, sizes=[5, 20], n_repeats=1)
     >>> ax = cc.pl.ablation(found)
     """
-    if measure not in LABELS:
-        msg = f"measure={measure!r} is not known. Choose one of {', '.join(map(repr, LABELS))}."
-        raise ValueError(msg)
+    check_measure(measure, LABELS)
     table = table_of(
         adata,
         key,

@@ -8,7 +8,7 @@ import numpy as np
 
 from cellclf import get
 from cellclf.pl import _by_fold
-from cellclf.pl._given import panels, table_of
+from cellclf.pl._given import check_measure, panels, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def baselines(
     >>> found = cc.tl.baselines(adata, models=["nearest_neighbors"], n_folds=3, **quick)
     >>> ax = cc.pl.baselines(found)
     """
-    _by_fold.check_measure(measure)
+    check_measure(measure, _by_fold.LABELS)
     folds = table_of(
         adata,
         key,

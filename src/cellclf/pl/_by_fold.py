@@ -21,13 +21,6 @@ LABELS = {
 OWN = ("network", "linear", "prior")
 
 
-def check_measure(measure: str) -> None:
-    """Refuse a measure that is not in the tables."""
-    if measure not in LABELS:
-        msg = f"measure={measure!r} is not known. Choose one of {', '.join(map(repr, LABELS))}."
-        raise ValueError(msg)
-
-
 def draw(ax: Axes | None, folds: pd.DataFrame, measure: str, *, names: pd.Series, rows: list[str]) -> Axes:
     """Draw each fold as a point and the mean of the folds as a line, one row for each of the names."""
     ax = gene_axes(ax, rows)

@@ -9,7 +9,7 @@ import numpy as np
 from cellclf import get
 from cellclf.pl import _by_fold
 from cellclf.pl._display import GREY
-from cellclf.pl._given import table_of
+from cellclf.pl._given import check_measure, table_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -64,7 +64,7 @@ def cross_validation(
     >>> found = cc.tl.cross_validate(adata, n_folds=3, **quick)
     >>> ax = cc.pl.cross_validation(found)
     """
-    _by_fold.check_measure(measure)
+    check_measure(measure, _by_fold.LABELS)
     folds = table_of(
         adata,
         key,

@@ -86,7 +86,15 @@ def gene_scores(
     ax.margins(x=0.24)
     ax.set_xlabel(LABELS[score])
     if by_chance.any():
-        ax.legend(handles=[Patch(color=_display.MISSING, label=f"q > {LEVEL}")], loc="lower right", frameon=False)
+        pale = Patch(color=_display.MISSING, label=f"q > {LEVEL}")  # above the axes: beside the bars stand q-values
+        ax.legend(
+            handles=[pale],
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            borderaxespad=0.2,
+            fontsize="small",
+            frameon=False,
+        )
     return ax
 
 

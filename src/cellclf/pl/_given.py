@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -30,10 +30,29 @@ def table_of(
     return getattr(adata, attribute)
 
 
+def check_measure(measure: str, known: Iterable[str]) -> None:
+    """Refuse a measure that is not in the tables."""
+    if measure not in known:
+        msg = f"measure={measure!r} is not known. Choose one of {', '.join(map(repr, known))}."
+        raise ValueError(msg)
+
+
+def check_n_genes(n_genes: object) -> None:
+    """Refuse what is no number of genes."""
+    if isinstance(n_genes, bool) or not isinstance(n_genes, int | np.integer) or n_genes < 1:
+        msg = f"n_genes={n_genes!r} is no number of genes. Give a whole number of 1 or more."
+        raise ValueError(msg)
+
+
 def panels(ax: Sequence[Axes] | np.ndarray | None, n: int, *, width: float, height: float) -> np.ndarray:
     """Return the axes given, or those of a new figure with so many panels side by side."""
     if ax is None:
         ax = plt.subplots(1, n, figsize=(width, height), layout="constrained", squeeze=False)[1]
+    return given_axes(ax, n)
+
+
+def given_axes(ax: Sequence[Axes] | np.ndarray, n: int) -> np.ndarray:
+    """Return the axes given, refusing more or fewer than there are panels."""
     axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if len(axes) != n:
         msg = f"ax holds {len(axes)} axes; the picture has {n} panels. Give as many, such as plt.subplots(1, {n})[1]."

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter
 
 from cellclf import get
 from cellclf.pl._display import GREY, wrapped
-from cellclf.pl._given import legend_above, panels, table_of
+from cellclf.pl._given import check_measure, legend_above, panels, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,9 +71,7 @@ def importance_check(
     >>> check = cc.tl.importance_check(adata)
     >>> axes = cc.pl.importance_check(check)
     """
-    if measure not in LABELS:
-        msg = f"measure={measure!r} is not known. Choose one of {', '.join(map(repr, LABELS))}."
-        raise ValueError(msg)
+    check_measure(measure, LABELS)
     curves = table_of(
         adata,
         key,

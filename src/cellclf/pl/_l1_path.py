@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cellclf import get
 from cellclf.pl._display import BLUE, GREEN, GREY, ORANGE
-from cellclf.pl._given import legend_above, table_of
+from cellclf.pl._given import given_axes, legend_above, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,11 +96,7 @@ def _axes(ax: Sequence[Axes] | np.ndarray | None, sizes: list[int]) -> np.ndarra
     """Return the axes given, or those of a new figure: rows of histograms for each penalty, and two wide panels below."""
     n = sum(sizes) + 2
     if ax is not None:
-        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-        if len(axes) != n:
-            msg = f"ax holds {len(axes)} axes; the picture has {n} panels. Give as many."
-            raise ValueError(msg)
-        return axes
+        return given_axes(ax, n)
     rows = [-(-size // N_ACROSS) for size in sizes]
     n_rows = sum(rows)
     figure = plt.figure(figsize=(8.4, 1.6 * n_rows + 3.2), layout="constrained")

@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from cellclf import get
 from cellclf.pl import _display
-from cellclf.pl._given import table_of
+from cellclf.pl._given import check_n_genes, table_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,9 +55,7 @@ def stability(adata: AnnData | Stability, *, n_genes: int = 20, key: str | None 
     >>> found = cc.tl.stability(adata, n_trainings=3, method="weights")
     >>> ax = cc.pl.stability(found, n_genes=10)
     """
-    if isinstance(n_genes, bool) or not isinstance(n_genes, int | np.integer) or n_genes < 1:
-        msg = f"n_genes={n_genes!r} is no number of genes. Give a whole number of 1 or more."
-        raise ValueError(msg)
+    check_n_genes(n_genes)
     table = table_of(
         adata,
         key,

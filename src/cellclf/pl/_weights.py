@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from cellclf.pl import _display
+from cellclf.pl._given import check_n_genes, given_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,9 +58,7 @@ def weights(
     >>> clf = cc.tl.train(adata, network=cc.nn.MLP(hidden=(30,), skip=False), fit=cc.Fit(epochs=5))
     >>> axes = cc.pl.weights(clf)
     """
-    if isinstance(n_genes, bool) or not isinstance(n_genes, int | np.integer) or n_genes < 1:
-        msg = f"n_genes={n_genes!r} is no number of genes. Give a whole number of 1 or more."
-        raise ValueError(msg)
+    check_n_genes(n_genes)
     into, out = _weights(adata)
     first = np.argsort(-np.linalg.norm(into, axis=1), kind="stable")[:n_genes]
     genes = _display.wrapped(adata.genes[first])
@@ -109,11 +108,7 @@ def _axes(
 ) -> np.ndarray:
     """Return the axes given, or those of a new figure whose panels have rows of one height."""
     if ax is not None:
-        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-        if len(axes) != n:
-            msg = f"ax holds {len(axes)} axes; the picture has {n}. Give as many."
-            raise ValueError(msg)
-        return axes
+        return given_axes(ax, n)
     heights = [0.2 * len(genes), 0.2 * max(len(classes), 7)][:n]
     width = _display.inches([*genes, *classes], 9) + max(0.13 * n_columns, 2.0) + 1.6
     size = (min(width, 14), sum(heights) + 1.0 + (_display.inches(classes, 9) if n == 1 else 0))

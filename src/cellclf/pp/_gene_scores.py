@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cellclf import _slots, stats
+from cellclf.pp._spread import naming_genes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -130,12 +131,9 @@ def gene_scores(
     rows = np.ones(adata.n_obs, bool) if masks is None else masks["train"]
     found = _slots.restrict(found, rows, what="labelled cells" if masks is None else "training cells")
     batches = None if batch is None else batch_codes(adata, batch, found.codes >= 0)
-    try:
+    with naming_genes(adata):
         x = stats.on_workers(x, client)
         scores = compute(x, found.codes, len(found.classes), bins=bins, n_bins=n_bins, batch=batches, device=device)
-    except stats.BadValueError as error:
-        msg = f"{error} That gene is {str(adata.var_names[error.gene])!r}."
-        raise ValueError(msg) from error
     call = {"label": found.name, "bins": bins, "n_bins": n_bins, "layer": layer, "split": split, "batch": batch}
     _slots.warn_if_scaled(adata, layer)
     adata = adata.copy() if copy else adata

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from cellclf import _slots, stats
+from cellclf.pp._spread import naming_genes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,11 +107,8 @@ def gene_similarity(
     masks = _slots.split_rows(adata, split)
     rows = np.ones(adata.n_obs, bool) if masks is None else masks["train"]
     options: dict[str, Any] = {"metric": metric, "n_neighbors": n_neighbors, "n_bins": n_bins}
-    try:
+    with naming_genes(adata):
         found = stats.similarity(x, rows, columns, device=device, **options)
-    except stats.BadValueError as error:
-        msg = f"{error} That gene is {str(adata.var_names[error.gene])!r}."
-        raise ValueError(msg) from error
     found = _among_all(found, columns, adata.n_vars)
     named = genes if genes is None or isinstance(genes, str) else list(genes)
     call = options | {"genes": named, "layer": layer, "split": split, "device": device}

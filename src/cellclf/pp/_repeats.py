@@ -11,9 +11,9 @@ import numpy as np
 from cellclf import _slots, stats
 from cellclf.pp._conditions import corrected_by_class, prefix, scores, scores_by_class
 from cellclf.pp._gene_scores import SCORES, batch_codes
+from cellclf.pp._spread import naming_genes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Literal
 
     from anndata import AnnData
@@ -33,7 +33,8 @@ def for_all_classes(
     call = _call(adata, by)
     x, (codes, strata) = _slots.matrix(adata, layer=call.get("layer")), _classes(adata, call)
     options: dict[str, Any] = {"n_genes": n_genes, "given": order[:n_given], "strata": strata}
-    return _named(adata, lambda: stats.covering(x, codes, values, **options))
+    with naming_genes(adata):
+        return stats.covering(x, codes, values, **options)
 
 
 def thinned(
@@ -42,19 +43,10 @@ def thinned(
     """Take `n_genes` of the ordered genes that repeat one another little; the first `n_given` in any case."""
     call = _call(adata, by)
     x, options = _slots.matrix(adata, layer=call.get("layer")), {"n_genes": n_genes, "n_given": n_given}
-    if isinstance(redundancy, str):
-        return _named(adata, lambda: _greedy(adata, x, call, order, criterion=redundancy, **options))
-    rows = _rows(adata, call)
-    return _named(adata, lambda: stats.decorrelated(x, rows, order, limit=redundancy, **options))
-
-
-def _named(adata: AnnData, choose: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Choose genes; where a value stands in the way, say of which gene."""
-    try:
-        return choose()
-    except stats.BadValueError as error:
-        msg = f"{error} That gene is {str(adata.var_names[error.gene])!r}."
-        raise ValueError(msg) from error
+    with naming_genes(adata):
+        if isinstance(redundancy, str):
+            return _greedy(adata, x, call, order, criterion=redundancy, **options)
+        return stats.decorrelated(x, _rows(adata, call), order, limit=redundancy, **options)
 
 
 def _greedy(

@@ -159,10 +159,16 @@ def select_genes(
     return adata if copy else None
 
 
-def rank(score: NDArray[Any], n_genes: int, ascending: bool = False) -> NDArray[np.float64]:
+def rank(score: NDArray[Any], n_genes: int) -> NDArray[np.float64]:
     """Number the best genes from 1; NaN for the others. Equal scores keep their order, NaN is never taken."""
-    order = stats.by_score(np.asarray(score, dtype=np.float64), ascending=ascending)
+    order = stats.by_score(np.asarray(score, dtype=np.float64))
     return _ranks(order[:n_genes], len(score))
+
+
+def rank_in_turns(scores: Mapping[str, NDArray[np.float64]], n_genes: int) -> NDArray[np.float64]:
+    """Number genes from 1 as the classes take them in turn, each what tells most about it beyond chance; NaN for the others."""
+    order = stats.turns(_conditions.corrected_by_class(scores))
+    return _ranks(order[:n_genes], len(scores["mi"]))
 
 
 def slots(ranks: NDArray[np.float64], call: Mapping[str, Any], key: str = "selected") -> dict[str, dict[str, Any]]:

@@ -26,9 +26,10 @@ from cellclf.stats._calibration import (
 )
 from cellclf.stats._conformal import Conformal, check_error_rate, nonconformity
 from cellclf.stats._contingency import ContingencyTable, contingency
-from cellclf.stats._coverage import covering
+from cellclf.stats._coverage import covering, turns
 from cellclf.stats._dense import dense, dense_blocks
 from cellclf.stats._description import describe, sign_bins, zeros_of
+from cellclf.stats._discriminant import N_AXES, best_weight, discriminant
 from cellclf.stats._distributed import on_workers
 from cellclf.stats._extremes import extremes, holds_counts
 from cellclf.stats._findings import BadValueError
@@ -52,6 +53,7 @@ from cellclf.stats._table import cut_and_count, cut_and_count_within
 
 __all__ = [
     "MEASURES",
+    "N_AXES",
     "N_LEARNT",
     "SMALLEST",
     "BadValueError",
@@ -68,6 +70,7 @@ __all__ = [
     "average_precision",
     "balanced_accuracy",
     "benjamini_hochberg",
+    "best_weight",
     "bin_edges",
     "bootstrap",
     "bootstrap_confusion",
@@ -84,6 +87,7 @@ __all__ = [
     "dense",
     "dense_blocks",
     "describe",
+    "discriminant",
     "evenly",
     "expected_calibration_error",
     "extremes",
@@ -111,5 +115,6 @@ __all__ = [
     "sign_bins",
     "similarity",
     "stratified_folds",
+    "turns",
     "zeros_of",
 ]

@@ -22,7 +22,7 @@ def principal_axes(centred: NDArray[Any], n_axes: int, *, n_iterations: int = 4)
     n_axes
         Number of axes; there are no more of them than cells or genes.
     n_iterations
-        Passes over the cells after the first.
+        Passes over the cells before the last, one or more.
 
     Returns
     -------
@@ -36,8 +36,9 @@ def principal_axes(centred: NDArray[Any], n_axes: int, *, n_iterations: int = 4)
     """
     n_axes = min(n_axes, *centred.shape)
     start = np.random.default_rng(0).normal(size=(centred.shape[1], min(n_axes + N_SPARE, centred.shape[1])))
-    basis = np.linalg.qr(start.astype(centred.dtype))[0]
+    basis = start.astype(centred.dtype)
     for _ in range(n_iterations):
         basis = np.linalg.qr(centred.T @ (centred @ basis))[0]
-    _, _, turned = np.linalg.svd(centred @ basis, full_matrices=False)
-    return np.ascontiguousarray(basis @ turned[:n_axes].T, dtype=np.float32)
+    seen = centred @ basis
+    turns = np.linalg.eigh(seen.T @ seen)[1][:, ::-1]  # of a small matrix, not of all that is seen
+    return np.ascontiguousarray(basis @ turns[:, :n_axes], dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy.special import logsumexp
@@ -47,7 +47,10 @@ class Spread:
         sums = np.stack([cells[y == k].sum(axis=0) for k in range(n_classes)])
         means = np.divide(sums, sizes[:, None], out=np.full_like(sums, np.nan), where=sizes[:, None] > 0)
         centre = cells.mean(axis=0)
-        arrays = means, _whitening(cells - means[y]), centre, _whitening(cells - centre)
+        centred, apart = cells - means[y], (means - centre)[sizes > 0]
+        within = centred.T @ centred / len(cells)
+        overall = within + sizes[sizes > 0] * apart.T @ apart / len(cells)
+        arrays = means, _whitening(within), centre, _whitening(overall)
         return cls(*(array.astype(np.float32) for array in arrays))
 
     def distances(self, cells: NDArray[Any]) -> NDArray[np.float64]:
@@ -101,33 +104,41 @@ class Novelty:
         cls,
         inputs: NDArray[Any],
         embedding: NDArray[Any],
-        logits: NDArray[Any],
+        logits: NDArray[Any] | None,
         y: NDArray[Any],
         n_classes: int,
         *,
         unseen: NDArray[Any] | None = None,
+        like: Novelty | None = None,
+        axes: NDArray[Any] | None = None,
     ) -> Novelty:
         """Learn from training cells of classes `y`: what the network reads of them, its embedding and its logits.
 
         `inputs` is (n_cells, n_genes), `embedding` (n_cells, n_embedding) and `logits` (n_cells, n_members, n_classes), divided
         by the temperature. :func:`evenly` chooses the cells where there are many. Each cell is left out of the means,
         covariances and neighbours that it is measured by. What a network learnt cannot be taken back, so the energy is that of
-        `unseen`, the logits of cells that it was not trained on, where there are some.
+        `unseen`, the logits of cells that it was not trained on, where there are some. `levels` and `widths` are those of another
+        one that this is to be `like`, where it is given; then no logits are asked for. `axes` are the first 20 principal axes
+        of the cells (n_genes, 20), where they are known.
         """
         origin = inputs.mean(axis=0, dtype=np.float64).astype(np.float32)
-        axes = principal_axes(inputs - origin, N_AXES)
-        cells = (inputs - origin) @ axes
+        centred = inputs - origin
+        axes = principal_axes(centred, N_AXES) if axes is None else np.ascontiguousarray(axes)
+        cells = centred @ axes
         kept = cells[evenly(y, N_KEPT)]
         embedded, projected = Spread.learn(embedding, y, n_classes), Spread.learn(cells, y, n_classes)
         distances, numbers = _neighbours(kept, kept, itself=True)
         reach = distances[:, -1].astype(np.float32)
-        scales = (
-            _scale(projected.left_out(cells, y)),
-            _scale(embedded.left_out(embedding, y)),
-            _scale(_sparseness(distances, numbers, reach)),
-            _scale(_energy(logits if unseen is None or len(unseen) < FEWEST else unseen)),
-        )
-        levels, widths = np.array(scales).T
+        if like is None:
+            scales = (
+                _scale(projected.left_out(cells, y)),
+                _scale(embedded.left_out(embedding, y)),
+                _scale(_sparseness(distances, numbers, reach)),
+                _scale(_energy(_judging(logits, unseen))),
+            )
+            levels, widths = np.array(scales).T
+        else:
+            levels, widths = like.levels, like.widths
         return cls(embedded, projected, origin, axes, kept, reach, levels, widths, np.array(LOWEST))
 
     def by_class(self, inputs: NDArray[Any], embedding: NDArray[Any], logits: NDArray[Any]) -> NDArray[np.float64]:
@@ -198,6 +209,36 @@ def evenly(y: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate(chosen))
 
 
+def _judging(logits: NDArray[Any] | None, unseen: NDArray[Any] | None) -> NDArray[Any]:
+    """Return the logits that tell which energy is usual."""
+    if enough(unseen):
+        return cast("NDArray[Any]", unseen)
+    if logits is None:
+        msg = "Neither are there logits, nor enough of unseen cells. Give logits."
+        raise ValueError(msg)
+    return logits
+
+
+def enough(unseen: NDArray[Any] | None) -> bool:
+    """Tell whether there are enough cells that trained nothing to tell which energy is usual.
+
+    Parameters
+    ----------
+    unseen
+        Their logits (n_cells, n_members, n_classes), or `None`.
+
+    Returns
+    -------
+    Whether the logits of the training cells are of no use.
+
+    Examples
+    --------
+    >>> enough(None), enough(np.zeros((5, 1, 3)))
+    (False, True)
+    """
+    return unseen is not None and len(unseen) >= FEWEST
+
+
 def _neighbours(
     cells: NDArray[Any], kept: NDArray[Any], *, itself: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -249,9 +290,8 @@ def _sparseness(distances: NDArray[np.float64], numbers: NDArray[np.int64], reac
     return (distances[:, -1] + floor) / (reach[numbers].mean(axis=1, dtype=np.float64) + floor)
 
 
-def _whitening(centred: NDArray[Any]) -> NDArray[np.float64]:
+def _whitening(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what turns centred cells into units of spread; the covariance is shrunk towards a sphere to be invertible."""
-    covariance = centred.T @ centred / len(centred)
     sphere = np.trace(covariance) / len(covariance) or 1.0  # all cells alike: any scale will do
     covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * sphere * np.eye(len(covariance))
     return np.linalg.inv(np.linalg.cholesky(covariance)).T

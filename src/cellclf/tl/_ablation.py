@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from cellclf import _slots
 from cellclf.tl._gene_groups import columns_of_set
 from cellclf.tl._inputs import check_genes, check_number
 from cellclf.tl._lesson import fetch, lesson, needed_rows
 from cellclf.tl._model import resolve, truth
+from cellclf.tl._rankings import ranking as ranking_of
 from cellclf.tl._sizes import check_sizes
 from cellclf.tl._tables import columns as columns_of
 from cellclf.tl._trials import along_ranking, of_sets, summary_of, train_trials
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    import pandas as pd
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
@@ -180,7 +181,8 @@ def ablation(
     material = lesson(adata, model, codes, learnt, layer=layer, gene_symbols=gene_symbols)
     plan = n_repeats, np.random.default_rng(rng)
     if genes is None:
-        points, ranked = _sizes(sizes, len(place)), _ranked(adata, ranking or RANKING, place)
+        points = _sizes(sizes, len(place))
+        ranked = np.argsort(-ranking_of(adata, ranking or RANKING, "ranking", place), kind="stable")
         trials = along_ranking(ranked, points, *chosen, *plan)
     else:
         sets = _sets(genes, model, adata.var_names.to_numpy(dtype=object)[place])
@@ -227,16 +229,6 @@ def _sets(genes: Any, model: Classifier, names: np.ndarray) -> dict[str, np.ndar
             msg = f"genes[{name!r}] holds all {len(names)} genes of the classifier: none would stay, or go. Give fewer."
             raise ValueError(msg)
     return sets
-
-
-def _ranked(adata: AnnData, ranking: str, place: np.ndarray) -> np.ndarray:
-    """Return the columns of the model's genes from the highest to the lowest; a missing value ranks last."""
-    column = _slots.member(adata.var, ranking, "ranking", "adata.var")
-    if not pd.api.types.is_numeric_dtype(column.dtype):
-        msg = f"adata.var[{ranking!r}] ({column.dtype}) is no ranking. Name a column of numbers."
-        raise ValueError(msg)
-    values = column.to_numpy(dtype=np.float64)[place]
-    return np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
 
 
 def _choices(name: str, given: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy import sparse
-from sklearn.base import clone
-from sklearn.decomposition import KernelPCA
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, LinearSVC
 from tqdm.auto import tqdm
 
-from cellclf import _slots, stats
-from cellclf._preprocessing import normalise
-from cellclf.tl import _folds
-from cellclf.tl._folds import Answer, Fold, Judged
+from cellclf import _slots
+from cellclf.tl import _answers, _folds, _rivals, _study
 from cellclf.tl._inputs import check_number
+from cellclf.tl._rivals import MODELS
 from cellclf.tl._tables import columns as columns_of
 
 if TYPE_CHECKING:
@@ -41,28 +27,10 @@ if TYPE_CHECKING:
     from cellclf._types import Rng
     from cellclf.fit import Fit
     from cellclf.nn._registry import Description
-    from cellclf.tl._folds import Study
-
-    Estimator = Any
-
-logger = logging.getLogger("cellclf")
-
-MODELS = ("linear_svc", "logistic_regression", "random_forest", "nearest_neighbors", "kernel_pca_forest")
-KNOWN = (*MODELS, "svc")
-SPARSE = 0.3  # counts of which fewer are above zero are handed on sparse
-N_INNER = 3  # folds within the training rows on which settings are compared
-GRIDS: dict[str, dict[str, list[Any]]] = {
-    "linear_svc": {"C": [0.001, 0.01, 0.1, 1.0, 10.0]},
-    "svc": {"C": [0.001, 0.01, 0.1, 1.0, 10.0]},
-    "logistic_regression": {"C": [0.001, 0.01, 0.1, 1.0, 10.0]},
-    "random_forest": {"max_depth": [5, 10, 15, 20, 30, None]},
-    "nearest_neighbors": {"n_neighbors": [1, 5, 15, 39]},
-    "kernel_pca_forest": {
-        "kernelpca__kernel": ["linear", "cosine", "poly", "rbf", "sigmoid"],
-        "kernelpca__n_components": [64, 164, 314],
-        "randomforestclassifier__max_depth": [5, 10, 15, 20],
-    },
-}
+    from cellclf.tl._answers import Judged
+    from cellclf.tl._folds import Fold
+    from cellclf.tl._rivals import Estimator
+    from cellclf.tl._study import Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +56,7 @@ class Baselines:
 
     def __str__(self) -> str:
         """Show the models side by side."""
-        shown = self.summary[["scheme", "model", *_folds.METRICS, "seconds"]]
+        shown = self.summary[["scheme", "model", *_answers.METRICS, "seconds"]]
         text = shown.to_string(index=False, float_format="{:.3f}".format)
         return f"{text}\nunfinished: stopped by the user" if self.interrupted else text
 
@@ -194,31 +162,24 @@ def baselines(
     >>> found.summary["model"].tolist()
     ['network', 'linear', 'prior', 'nearest_neighbors']
     """
-    _check(models, grid, scale, n_repeats, n_folds, groups, batch, split)
-    study = _folds.study(adata, label, network=network, fit=fit, genes=genes, layer=layer, use_rep=use_rep)
+    _check(scale, n_repeats, n_folds, groups, batch, split)
+    _rivals.check_models(models, grid)
+    study = _study.study(adata, label, network=network, fit=fit, genes=genes, layer=layer, use_rep=use_rep)
     generator = np.random.default_rng(rng)
     if split is None:
         folds = _folds.deal(
             adata, study.found, n_folds=n_folds, n_repeats=n_repeats, groups=groups, batch=batch, generator=generator
         )
-        _folds.warn_of_single_rows(study.found, folds)
     else:
-        folds = _of_split(adata, study.found, split)
-    done, interrupted = _judge(study, folds, models, grid, scale, generator)
+        folds = _folds.of_split(adata, study.found, split)
+    trainings = [list(part) for _, part in groupby(folds, key=lambda fold: id(fold.train))]
+    done, interrupted = _study.judge_in_turn(partial(_judged, study, models, grid, scale), trainings, generator)
     n_classes = len(study.found.classes)
-    table = _folds.by_fold(done, n_classes)
-    result = Baselines(_folds.summarised(done, table, n_classes), table, interrupted)
-    names = list(models)
-    call: dict[str, Any] = {
-        "label": label,
-        "models": names,
-        "grid": grid,
-        "network": network,
-        "fit": fit,
-        "genes": genes,
-    }
-    call |= {"scale": scale, "n_folds": n_folds, "n_repeats": n_repeats, "groups": groups, "batch": batch}
-    call |= {"split": split, "layer": layer, "use_rep": use_rep, "rng": rng, "key_added": key_added}
+    table = _answers.by_fold(done, n_classes)
+    result = Baselines(_answers.summarised(done, table, n_classes), table, interrupted)
+    call: dict[str, Any] = {"label": label, "models": list(models), "grid": grid, "network": network, "fit": fit}
+    call |= {"genes": genes, "scale": scale, "n_folds": n_folds, "n_repeats": n_repeats, "groups": groups}
+    call |= {"batch": batch, "split": split, "layer": layer, "use_rep": use_rep, "rng": rng, "key_added": key_added}
     record = _slots.record(
         "tl.baselines",
         call,
@@ -232,192 +193,40 @@ def baselines(
     return result
 
 
-def _check(
-    models: Sequence[str] | Mapping[str, Estimator],
-    grid: bool,
-    scale: str,
-    n_repeats: int,
-    n_folds: int,
-    groups: str | None,
-    batch: str | None,
-    split: str | None,
-) -> None:
+def _check(scale: str, n_repeats: int, n_folds: int, groups: str | None, batch: str | None, split: str | None) -> None:
     """Refuse what has no meaning, before any work."""
     check_number("n_repeats", n_repeats, "repeats")
     if scale not in {"auto", "zscore", "none"}:
         msg = f"scale={scale!r} is not known. Choose 'auto', 'zscore' or 'none'."
         raise ValueError(msg)
-    idle = [
-        name
-        for name, given in (
-            ("n_folds", n_folds != 5),
-            ("n_repeats", n_repeats > 1),
-            ("groups", groups is not None),
-            ("batch", batch is not None),
-        )
-        if given
-    ]
+    given = {
+        "n_folds": n_folds != 5,
+        "n_repeats": n_repeats > 1,
+        "groups": groups is not None,
+        "batch": batch is not None,
+    }
+    idle = [name for name, there in given.items() if there]
     if split is not None and idle:
         msg = f"split={split!r} says which rows are judged, so {_slots.listing(idle)} would do nothing. Leave it out."
         raise ValueError(msg)
-    if isinstance(models, Mapping):
-        _check_estimators(models, grid)
-        return
-    unknown = [name for name in models if name not in KNOWN]
-    if unknown or isinstance(models, str):
-        named = _slots.listing([models] if isinstance(models, str) else unknown)
-        msg = f"models: {named} is no list of known models. Choose from {_slots.listing(KNOWN)}, or map names to estimators."
-        raise ValueError(msg)
 
 
-def _check_estimators(models: Mapping[str, Estimator], grid: bool) -> None:
-    """Refuse what is no classifier, and names that are taken."""
-    if grid:
-        msg = "grid=True has grids for named models only. Leave it out, or map the name to a GridSearchCV."
-        raise ValueError(msg)
-    for name, model in models.items():
-        if name in _folds.MODELS:
-            msg = f"models: the name {name!r} is that of cellclf's own. Choose another."
-            raise ValueError(msg)
-        if not (hasattr(model, "fit") and hasattr(model, "predict") and hasattr(model, "get_params")):
-            msg = f"models[{name!r}] is a {type(model).__name__}. Give a classifier of scikit-learn's kind."
-            raise TypeError(msg)
-
-
-def _of_split(adata: AnnData, found: _slots.Labels, split: str) -> list[Fold]:
-    """Make one training of a split, judged on its validation and on its test rows."""
-    _slots.member(adata.obs, split, "split", "adata.obs")
-    masks = _slots.split_rows(adata, split) or {}
-    train = masks["train"] & (found.codes >= 0)
-    known = np.isin(found.codes, np.unique(found.codes[train]))
-    folds = [
-        Fold(name, 0, name, train, masks[name] & known) for name in ("valid", "test") if (masks[name] & known).any()
-    ]
-    if not folds:
-        msg = f"adata.obs[{split!r}] marks no row of a class of the training rows as 'valid' or 'test'. Mark some."
-        raise ValueError(msg)
-    return folds
-
-
-def _judge(
+def _judged(
     study: Study,
+    models: Sequence[str] | Mapping[str, Estimator],
+    grid: bool,
+    scale: str,
     folds: Sequence[Fold],
-    models: Sequence[str] | Mapping[str, Estimator],
-    grid: bool,
-    scale: str,
-    generator: np.random.Generator,
-) -> tuple[list[Judged], bool]:
-    """Train all models fold after fold; Ctrl-C keeps the folds that are done."""
-    done: list[Judged] = []
-    try:
-        trainings = [list(part) for _, part in groupby(folds, key=lambda fold: id(fold.train))]
-        for parts in tqdm(trainings, desc="folds", unit="fold", leave=False, delay=1):
-            done += _judge_one(study, parts, models, grid, scale, int(generator.integers(2**62)))
-    except KeyboardInterrupt:
-        if not done:
-            raise
-        return done, True
-    return done, False
-
-
-def _judge_one(
-    study: Study,
-    parts: Sequence[Fold],
-    models: Sequence[str] | Mapping[str, Estimator],
-    grid: bool,
-    scale: str,
     seed: int,
 ) -> list[Judged]:
-    """Train all models once and judge them on one part or several."""
-    train, start = parts[0].train, time.perf_counter()
-    classifier = study.learn(train, seed)
-    seconds = time.perf_counter() - start
-    answers = [study.answers(classifier, part.test, seconds) for part in parts]
-    x, tests = _inputs(study, train, [part.test for part in parts], scale)
+    """Train all models once, and judge them on what each of the folds leaves out."""
+    judged, train = study.judged(folds, seed), folds[0].train
+    x, tests = _rivals.inputs(study, train, [fold.test for fold in folds], scale)
     y = study.found.codes[train]
     for name in tqdm(list(models), desc="baselines", unit="model", leave=False, delay=1):
         start = time.perf_counter()
-        model = clone(models[name]) if isinstance(models, Mapping) else _named(name, len(y), x, seed % 2**32)
-        fitted, settings = _fitted(model, x, y, GRIDS[name] if grid else None, seed)
+        fitted, settings = _rivals.fitted(name, models, grid, x, y, seed)
         seconds = time.perf_counter() - start
-        for own, test in zip(answers, tests, strict=True):
-            own[name] = _answer(fitted, test, len(study.found.classes), seconds, settings)
-    return [Judged(part, own, study.found.codes[part.test]) for part, own in zip(parts, answers, strict=True)]
-
-
-def _inputs(study: Study, train: np.ndarray, tests: Sequence[np.ndarray], scale: str) -> tuple[Any, list[Any]]:
-    """Read what the models see of the training rows and of those to be judged."""
-    columns, choice = study.columns_of(train), study.fit.preprocess
-    counts = choice == "counts" or (choice == "auto" and stats.holds_counts(study.x, train))
-    matrices = []
-    for rows in (train, *tests):
-        values, totals = stats.dense(study.x, rows, columns)
-        matrices.append(normalise(values, totals) if counts else values)
-    if scale == "zscore" or (scale == "auto" and not counts and study.use_rep is None):
-        scaler = StandardScaler().fit(matrices[0])
-        matrices = [scaler.transform(values) for values in matrices]
-    elif np.count_nonzero(matrices[0]) < SPARSE * matrices[0].size:
-        matrices = [sparse.csr_matrix(values) for values in matrices]
-    return matrices[0], matrices[1:]
-
-
-def _named(name: str, n_rows: int, x: Any, seed: int) -> Estimator:
-    """Make one of the known models."""
-    if name == "linear_svc":
-        return LinearSVC(
-            dual=True, max_iter=500, random_state=seed
-        )  # in the primal it takes minutes on unscaled values
-    if name == "svc":
-        return SVC(kernel="linear")
-    if name == "logistic_regression":
-        return LogisticRegression(C=0.1, max_iter=500)
-    if name == "random_forest":
-        return RandomForestClassifier(200, random_state=seed)
-    if name == "nearest_neighbors":
-        return KNeighborsClassifier(min(15, n_rows))
-    n_components = min(164, *(n - 1 for n in x.shape))
-    return make_pipeline(
-        KernelPCA(n_components, kernel="linear", eigen_solver="randomized", random_state=seed),
-        RandomForestClassifier(100, max_depth=15, random_state=seed),
-    )
-
-
-def _fitted(
-    model: Estimator, x: Any, y: np.ndarray, grid: dict[str, list[Any]] | None, seed: int
-) -> tuple[Estimator, str]:
-    """Fit a model, with the best settings of a grid where there is one."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        if grid is None:
-            fitted, settings = model.fit(x, y), ""
-        else:
-            inner = stats.stratified_folds(y, N_INNER, np.random.default_rng([seed, 1]))
-            cut = [(np.flatnonzero(inner != k), np.flatnonzero(inner == k)) for k in range(N_INNER)]
-            search = GridSearchCV(model, _feasible(grid, x, cut), scoring="f1_macro", cv=cut).fit(x, y)
-            fitted, settings = search.best_estimator_, json.dumps(search.best_params_, sort_keys=True)
-    for warning in caught:
-        if issubclass(warning.category, ConvergenceWarning):
-            logger.info("%s stopped before it converged.", type(model).__name__)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return fitted, settings
-
-
-def _feasible(grid: dict[str, list[Any]], x: Any, cut: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[Any]]:
-    """Leave out numbers of neighbours and components that the inner training rows do not have."""
-    most = min(len(train) for train, _ in cut)
-    limits = {"n_neighbors": most, "kernelpca__n_components": min(most, x.shape[1]) - 1}
-    return {
-        name: [value for value in values if name not in limits or value <= limits[name]] or [limits[name]]
-        for name, values in grid.items()
-    }
-
-
-def _answer(model: Estimator, x: Any, n_classes: int, seconds: float, settings: str) -> Answer:
-    """Predict some rows, with probabilities where the model has any."""
-    start = time.perf_counter()
-    predicted, proba = np.asarray(model.predict(x)), None
-    if hasattr(model, "predict_proba"):
-        proba = np.zeros((len(predicted), n_classes))
-        proba[:, model.classes_] = model.predict_proba(x)
-    return Answer(predicted, proba, seconds + time.perf_counter() - start, settings)
+        for fold, test in zip(judged, tests, strict=True):
+            fold.answers[name] = _rivals.answer(fitted, test, len(study.found.classes), seconds, settings)
+    return judged

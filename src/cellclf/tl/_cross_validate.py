@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from cellclf import _slots, stats
-from cellclf.tl import _folds
-from cellclf.tl._folds import Judged
+from cellclf.tl import _answers, _controls, _folds, _study
 from cellclf.tl._inputs import check_number
 from cellclf.tl._tables import columns as columns_of
+from cellclf.tl._tables import confusion_table, report_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,11 +22,9 @@ if TYPE_CHECKING:
     from cellclf._types import Rng
     from cellclf.fit import Fit
     from cellclf.nn._registry import Description
-    from cellclf.tl._folds import Fold, Study
-
-REPORT = ("precision", "recall", "f1", "support")
-GAPS = ("accuracy", "balanced_accuracy", "macro_f1")
-N_REPEATS = 400  # a standard error is then known to within 4 %
+    from cellclf.tl._answers import Judged
+    from cellclf.tl._folds import Fold
+    from cellclf.tl._study import Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +60,7 @@ class CrossValidation:
 
     def __str__(self) -> str:
         """Show the models side by side, and the leakage."""
-        shown = self.summary[["scheme", "model", *_folds.METRICS]]
+        shown = self.summary[["scheme", "model", *_answers.METRICS]]
         text = shown.to_string(index=False, float_format="{:.3f}".format)
         if self.leakage is not None:
             gap = self.leakage.loc["macro_f1"]
@@ -187,24 +182,23 @@ def cross_validate(
     (700, 10)
     """
     check_number("n_repeats", n_repeats, "repeats")
-    study = _folds.study(adata, label, network=network, fit=fit, genes=genes, layer=layer, use_rep=use_rep)
+    study = _study.study(adata, label, network=network, fit=fit, genes=genes, layer=layer, use_rep=use_rep)
     generator = np.random.default_rng(rng)
     folds = _folds.deal(
         adata, study.found, n_folds=n_folds, n_repeats=n_repeats, groups=groups, batch=batch, generator=generator
     )
-    _folds.warn_of_single_rows(study.found, folds)
     main, apart = folds[0].scheme, groups or batch
     if apart is not None:
         n_random = n_folds if groups else min(n_folds, len(folds))
         for repeat in range(n_repeats):
             folds += _folds.at_random(study.found, n_random, repeat, generator)
-    done, interrupted = _judge(study, folds, generator)
+    done, interrupted = _study.judge_in_turn(study.judged, [[fold] for fold in folds], generator)
     leakage = None
     if apart is not None and not interrupted:
         codes, _ = _folds.column_codes(adata, apart, "groups", study.found.codes)
-        leakage = _leakage(done, codes, len(study.found.classes), generator)
+        leakage = _controls.leakage(done, codes, len(study.found.classes), generator)
     if shuffled_label and not interrupted:
-        more, interrupted = _judge_shuffled(study, n_folds, generator)
+        more, interrupted = _controls.judge_shuffled(study, n_folds, generator)
         done += more
     result, proba = _result(done, study, main, leakage, interrupted)
     call: dict[str, Any] = {"label": label, "network": network, "fit": fit, "genes": genes, "n_folds": n_folds}
@@ -214,52 +208,20 @@ def cross_validate(
     return result
 
 
-def _judge(study: Study, folds: Sequence[Fold], generator: np.random.Generator) -> tuple[list[Judged], bool]:
-    """Train and predict fold after fold; Ctrl-C keeps those that are done."""
-    done: list[Judged] = []
-    try:
-        for fold in tqdm(folds, desc="folds", unit="fold", leave=False, delay=1):
-            start = time.perf_counter()
-            classifier = study.learn(fold.train, int(generator.integers(2**62)))
-            answers = study.answers(classifier, fold.test, time.perf_counter() - start)
-            done.append(Judged(fold, answers, study.found.codes[fold.test]))
-    except KeyboardInterrupt:
-        if not done:
-            raise
-        return done, True
-    return done, False
-
-
-def _judge_shuffled(study: Study, n_folds: int, generator: np.random.Generator) -> tuple[list[Judged], bool]:
-    """Do the same with labels that have been shuffled; a control that is stopped is left out."""
-    codes, known = study.found.codes.copy(), study.found.codes >= 0
-    codes[known] = generator.permutation(codes[known])
-    shuffled = replace(study, found=study.found._replace(codes=codes))
-    with warnings.catch_warnings():  # that nothing is learnt is what is to be shown
-        warnings.filterwarnings("ignore", "The network's log loss on the validation rows", UserWarning)
-        try:
-            return _judge(shuffled, _folds.at_random(shuffled.found, n_folds, 0, generator, "shuffled"), generator)
-        except KeyboardInterrupt:
-            return [], True
-
-
 def _result(
     done: Sequence[Judged], study: Study, main: str, leakage: pd.DataFrame | None, interrupted: bool
 ) -> tuple[CrossValidation, np.ndarray]:
     """Put the folds together: the tables, and the probabilities of every cell."""
     codes, classes = study.found.codes, study.found.classes
-    folds = _folds.by_fold(done, len(classes)).drop(columns="settings")
+    folds = _answers.by_fold(done, len(classes)).drop(columns="settings")
     proba = _averaged([judged for judged in done if judged.fold.scheme == main], len(codes), len(classes))
     there = ~np.isnan(proba[:, 0])
     table = stats.confusion(codes[there], proba[there].argmax(axis=1), len(classes))
-    report = stats.classification_report(table)
     result = CrossValidation(
-        summary=_folds.summarised(done, folds, len(classes)),
+        summary=_answers.summarised(done, folds, len(classes)),
         folds=folds,
-        report=pd.DataFrame({name: report[name] for name in REPORT}, index=pd.Index(classes, name="class")),
-        confusion=pd.DataFrame(
-            table, index=pd.Index(classes, name="truth"), columns=pd.Index(classes, name="predicted")
-        ),
+        report=report_table(table, classes),
+        confusion=confusion_table(table, classes),
         leakage=leakage,
         interrupted=interrupted,
     )
@@ -274,29 +236,6 @@ def _averaged(done: Iterable[Judged], n_rows: int, n_classes: int) -> np.ndarray
         times[fold.test] += 1
     total[times == 0] = np.nan
     return (total / np.maximum(times, 1)[:, None]).astype(np.float32)
-
-
-def _leakage(
-    done: Sequence[Judged], groups: np.ndarray, n_classes: int, generator: np.random.Generator
-) -> pd.DataFrame:
-    """Compare random folds with those that keep groups apart; the error is from drawing groups with replacement."""
-    tables = np.zeros((2, groups.max() + 1, n_classes, n_classes))
-    for fold, answers, truth in done:
-        own = tables[int(fold.scheme != "random")]
-        np.add.at(own, (groups[fold.test], truth, answers["network"].predicted), 1)
-    n_groups = tables.shape[1]
-    drawn = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_REPEATS)
-    every = np.stack([_agreement(tables.sum(axis=1)), *(_agreement(np.tensordot(w, tables, (0, 1))) for w in drawn)])
-    gap = every[:, 0] - every[:, 1]
-    return pd.DataFrame(
-        {"random": every[0, 0], "apart": every[0, 1], "gap": gap[0], "gap_se": gap[1:].std(axis=0, ddof=1)},
-        index=pd.Index(GAPS, name="measure"),
-    )
-
-
-def _agreement(tables: np.ndarray) -> np.ndarray:
-    """Return accuracy, balanced accuracy and macro-F1 (n_tables, 3) of confusion tables."""
-    return np.array([[stats.accuracy(t), stats.balanced_accuracy(t), stats.macro_f1(t)] for t in tables])
 
 
 def _written(

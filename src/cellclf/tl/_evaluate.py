@@ -140,7 +140,7 @@ def evaluate(
         a class are left out; those of a class that the classifier never saw are told of by themselves, with a warning.
     rows
         ``"train"``, ``"valid"``, ``"test"`` or a boolean mask (n_obs). `None`: the test rows, else the validation rows,
-        else all labelled rows.
+        else all labelled rows, with a warning where the classifier seems to have learnt from them.
     layer
         Layer to use. `None`: the one that the classifier was trained on; ``"X"``: X itself.
     gene_symbols

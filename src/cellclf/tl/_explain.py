@@ -13,10 +13,9 @@ from cellclf.fit._apply import logits
 from cellclf.fit._hardware import device_of
 from cellclf.tl._attributed import attributed
 from cellclf.tl._group_totals import GroupTotals
-from cellclf.tl._inputs import check_genes, check_number
-from cellclf.tl._lesson import training_rows
+from cellclf.tl._inputs import check_genes, check_known, check_number
 from cellclf.tl._model import resolve, truth
-from cellclf.tl._references import Baseline, check_baseline, class_means, references
+from cellclf.tl._references import Baseline, check_baseline, references
 
 if TYPE_CHECKING:
     import os
@@ -147,12 +146,8 @@ def explain(
         msg = f"None of the chosen rows has a value in adata.obs[{groups.name!r}]. Choose other `rows` or `groupby`."
         raise ValueError(msg)
     where: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols}
-    means = None
-    if baseline == "class":
-        _, codes = truth(adata, model, label)
-        learnt = training_rows(adata, model, codes, split)
-        means = class_means(adata, model, codes, codes >= 0 if learnt is None else learnt, **where)
-    compared = references(model, baseline, means)
+    codes = truth(adata, model, label)[1] if baseline == "class" else None
+    compared = references(adata, model, baseline, codes, split, **where)
     totals = GroupTotals(len(groups.classes), len(model.genes))
     network, device = model.network.to(device_of(model.options.device)), device_of(model.options.device)
     options: dict[str, Any] = {"method": method, "n_steps": n_steps, "rng": rng}
@@ -170,18 +165,9 @@ def explain(
     read_layer = model.facts["layer"] if layer is None else layer
     params = {"groupby": groups.name, "reference": "rest", "method": method, "use_raw": False}
     params |= {"layer": None if read_layer == "X" else read_layer, "corr_method": "benjamini-hochberg"}
-    call: dict[str, Any] = {
-        "groupby": groupby,
-        "rows": rows if rows is None or isinstance(rows, str) else "mask",
-        "method": method,
-    }
-    call |= {
-        "baseline": baseline,
-        "n_steps": n_steps,
-        "attribution_layer": attribution_layer,
-        "rng": rng,
-        "label": label,
-    }
+    call: dict[str, Any] = {"groupby": groupby, "rows": rows if rows is None or isinstance(rows, str) else "mask"}
+    call |= {"method": method, "baseline": baseline, "n_steps": n_steps, "attribution_layer": attribution_layer}
+    call |= {"rng": rng, "label": label}
     call |= where | {"split": split, "key_added": key_added}
     tables = totals.tables(adata.var_names.to_numpy(dtype=object), columns, groups.classes)
     facts: dict[str, Any] = {"n_rows": int(done.sum()), "interrupted": bool((mask & ~done).any())}
@@ -199,9 +185,7 @@ def explain(
 
 def _check(method: str, baseline: str, n_steps: int | None, rng: Rng, label: str | None) -> None:
     """Refuse what has no meaning, before any work."""
-    if method not in METHODS:
-        msg = f"method={method!r} is not known. Choose one of {', '.join(map(repr, METHODS))}."
-        raise ValueError(msg)
+    check_known("method", method, METHODS)
     check_baseline(baseline)
     if n_steps is not None:
         check_number("n_steps", n_steps, "steps")

@@ -1,35 +1,18 @@
-"""Rows that are left out in turn, and what a classifier trained on the others makes of them."""
+"""Which rows are left out in turn, to be judged by a classifier trained on the others."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from cellclf import _slots, stats
-from cellclf.fit import Fit
-from cellclf.nn import MLP
-from cellclf.nn._registry import to_header
-from cellclf.tl._attempt import Problem
-from cellclf.tl._genes import check_order, feature_names, given_columns, most_informative
-from cellclf.tl._learn import learn
-from cellclf.tl._model import read
-from cellclf.tl._rows import within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
-
-    from cellclf._classifier import Classifier
-    from cellclf._types import Matrix
-    from cellclf.nn._registry import Description
-
-MODELS = ("network", "linear", "prior")
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 
 
 class Fold(NamedTuple):
@@ -40,111 +23,6 @@ class Fold(NamedTuple):
     name: str
     train: np.ndarray
     test: np.ndarray
-
-
-class Answer(NamedTuple):
-    """What a model says of the rows of a fold, the seconds it took, and the settings that it chose for itself (JSON)."""
-
-    predicted: np.ndarray
-    proba: np.ndarray | None
-    seconds: float = float("nan")
-    settings: str = ""
-
-
-class Judged(NamedTuple):
-    """A fold that is done: the answers of the models, and the classes of its rows."""
-
-    fold: Fold
-    answers: dict[str, Answer]
-    truth: np.ndarray
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is to be learnt again and again; `columns` None: genes are chosen anew from the rows of each training."""
-
-    adata: AnnData
-    found: _slots.Labels
-    x: Matrix
-    names: np.ndarray
-    columns: np.ndarray | None
-    network: Description
-    fit: Fit
-    layer: str | None
-    use_rep: str | None
-
-    def columns_of(self, mask: np.ndarray) -> np.ndarray:
-        """Return the genes for a training on some rows."""
-        if self.columns is not None:
-            return self.columns
-        return most_informative(self.x, np.where(mask, self.found.codes, -1), len(self.found.classes))
-
-    def learn(self, train: np.ndarray, seed: int) -> Classifier:
-        """Train a classifier that has seen nothing but these rows; Ctrl-C is passed on."""
-        fit = replace(self.fit, conformal_folds=0)  # calibration scores cost trainings, and nobody would read them here
-        problem = Problem(
-            x=self.x,
-            names=self.names,
-            rows=within(self.found, train, fit, seed),
-            columns_for=self.columns_of,
-            description=self.network,
-            options=fit,
-            seed=seed,
-        )
-        facts = {"label": self.found.name, "layer": self.layer, "use_rep": self.use_rep, "colors": None}
-        classifier = learn(problem, facts)
-        if classifier.facts["interrupted"]:
-            raise KeyboardInterrupt
-        return classifier
-
-    def answers(self, classifier: Classifier, rows: np.ndarray, seconds: float) -> dict[str, Answer]:
-        """Predict some rows, by a training that took so long; a class that it never saw has probability 0."""
-        start = time.perf_counter()
-        blocks = [block for values in read(self.adata, classifier, rows) for block in classifier.blocks(values.values)]
-        said = {
-            "network": np.concatenate([block.proba for block in blocks]),
-            "linear": np.concatenate([block.linear_proba for block in blocks]),
-            "prior": np.tile(classifier.prior.astype(np.float32), (int(rows.sum()), 1)),
-        }
-        seconds += time.perf_counter() - start
-        place = pd.Index(self.found.classes).get_indexer(pd.Index(classifier.classes))
-        answers = {}
-        for name, own in said.items():
-            proba = np.zeros((len(own), len(self.found.classes)), np.float32)
-            proba[:, place] = own
-            answers[name] = Answer(proba.argmax(axis=1), proba, seconds if name == "network" else np.nan)
-        return answers
-
-
-def study(
-    adata: AnnData,
-    label: str | None,
-    *,
-    network: Description | None,
-    fit: Fit | None,
-    genes: str | Sequence[str],
-    layer: str | None,
-    use_rep: str | None,
-) -> Study:
-    """Look up what is to be learnt, refusing what cannot be, before any work."""
-    fit, network = fit or Fit(), network or MLP()
-    to_header(network)
-    if not getattr(network, "needs_label", True):
-        msg = f"{network} learns without a label, so there is no class to predict. Give the network a head."
-        raise ValueError(msg)
-    found = _slots.labels(adata, label)
-    x = _slots.matrix(adata, layer=layer, use_rep=use_rep)
-    if use_rep is None:
-        _slots.warn_if_scaled(adata, layer)
-    names = feature_names(adata, x, use_rep)
-    anew = use_rep is None and isinstance(genes, str) and genes == "auto"
-    if anew:
-        check_order(network, genes)
-    columns = None if anew else given_columns(adata, names, genes, use_rep, None)
-    return Study(adata, found, x, names, columns, network, fit, layer, use_rep)
-
-
-# --- How rows are dealt -------------------------------------------------------------------------------------------------
 
 
 def deal(
@@ -175,6 +53,8 @@ def deal(
             codes, _ = column_codes(adata, groups, "groups", found.codes)
             dealt = stats.stratified_folds(found.codes, n_folds, generator, codes)
             folds += _apart("grouped", found, dealt, numbered(n_folds), repeat, f"groups={groups!r}")
+    if groups is None:
+        _warn_of_single_rows(found)
     return folds
 
 
@@ -232,10 +112,10 @@ def _folds(scheme: str, found: _slots.Labels, dealt: np.ndarray, names: Sequence
     return [Fold(scheme, repeat, name, known & (dealt != k), dealt == k) for k, name in enumerate(names)]
 
 
-def warn_of_single_rows(found: _slots.Labels, folds: Sequence[Fold]) -> None:
+def _warn_of_single_rows(found: _slots.Labels) -> None:
     """Name the classes that are never judged."""
     sizes = np.bincount(found.codes[found.codes >= 0], minlength=len(found.classes))
-    if folds[0].scheme == "random" and (sizes == 1).any():
+    if (sizes == 1).any():
         names = found.classes[sizes == 1]
         _slots.warn(
             f"{len(names)} classes have a single cell ({_slots.listing(names, 3)}), which always trains and is never "
@@ -243,68 +123,16 @@ def warn_of_single_rows(found: _slots.Labels, folds: Sequence[Fold]) -> None:
         )
 
 
-# --- How well they are told ---------------------------------------------------------------------------------------------
-
-
-def measures(truth: np.ndarray, predicted: np.ndarray, proba: np.ndarray | None, n_classes: int) -> dict[str, float]:
-    """Measure what a model says of some rows; the log loss is NaN where it gives no probabilities."""
-    table = stats.confusion(truth, predicted, n_classes)
-    return {
-        "accuracy": stats.accuracy(table),
-        "balanced_accuracy": stats.balanced_accuracy(table),
-        "macro_f1": stats.macro_f1(table),
-        "log_loss": np.nan if proba is None else stats.log_loss(proba, truth),
-    }
-
-
-def value_of(study: Study, fold: Fold, metric: str, seed: int) -> float:
-    """Train on the rows of a fold and measure the network on those it leaves out."""
-    answer = study.answers(study.learn(fold.train, seed), fold.test, 0.0)["network"]
-    truth = study.found.codes[fold.test]
-    return measures(truth, answer.predicted, answer.proba, len(study.found.classes))[metric]
-
-
-def by_fold(done: Sequence[Judged], n_classes: int) -> pd.DataFrame:
-    """Measure each model on each fold."""
-    return pd.DataFrame(
-        [
-            {
-                "scheme": fold.scheme,
-                "repeat": fold.repeat + 1,
-                "fold": fold.name,
-                "model": model,
-                "n_train": int(fold.train.sum()),
-                "n_test": len(truth),
-                **measures(truth, answer.predicted, answer.proba, n_classes),
-                "seconds": answer.seconds,
-                "settings": answer.settings,
-            }
-            for fold, answers, truth in done
-            for model, answer in answers.items()
-        ]
-    )
-
-
-def summarised(done: Sequence[Judged], folds: pd.DataFrame, n_classes: int) -> pd.DataFrame:
-    """Measure the predictions of all folds of a repeat together, and average over the repeats."""
-    lines = []
-    for (scheme, model), part in folds.groupby(["scheme", "model"], sort=False):
-        repeats = [_pooled(done, str(scheme), repeat - 1, str(model), n_classes) for repeat in part["repeat"].unique()]
-        spread = part[list(METRICS)].std(ddof=1).add_suffix("_sd")
-        line = {"scheme": scheme, "model": model} | dict(pd.DataFrame(repeats).mean()) | dict(spread)
-        lines.append(line | {"seconds": part["seconds"].mean()})
-    return pd.DataFrame(lines)
-
-
-def _pooled(done: Sequence[Judged], scheme: str, repeat: int, model: str, n_classes: int) -> dict[str, float]:
-    """Measure what a model says of the rows of all folds of a repeat."""
-    parts = [judged for judged in done if (judged.fold.scheme, judged.fold.repeat) == (scheme, repeat)]
-    truth = np.concatenate([judged.truth for judged in parts])
-    answers = [judged.answers[model] for judged in parts]
-    proba = [answer.proba for answer in answers if answer.proba is not None]
-    return measures(
-        truth,
-        np.concatenate([answer.predicted for answer in answers]),
-        np.concatenate(proba) if len(proba) == len(answers) else None,
-        n_classes,
-    )
+def of_split(adata: AnnData, found: _slots.Labels, split: str) -> list[Fold]:
+    """Make one training of a split, judged on its validation and on its test rows."""
+    _slots.member(adata.obs, split, "split", "adata.obs")
+    masks = _slots.split_rows(adata, split) or {}
+    train = masks["train"] & (found.codes >= 0)
+    known = np.isin(found.codes, np.unique(found.codes[train]))
+    folds = [
+        Fold(name, 0, name, train, masks[name] & known) for name in ("valid", "test") if (masks[name] & known).any()
+    ]
+    if not folds:
+        msg = f"adata.obs[{split!r}] marks no row of a class of the training rows as 'valid' or 'test'. Mark some."
+        raise ValueError(msg)
+    return folds

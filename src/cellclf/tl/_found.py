@@ -44,6 +44,13 @@ def judged_rows(
     return codes, mask
 
 
+def mean_and_error(by_repeat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Average over the repeats (n, n_repeats), with the standard error; that of one repeat is NaN."""
+    n = by_repeat.shape[1]
+    error = by_repeat.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(by_repeat), np.nan)
+    return by_repeat.mean(axis=1), error
+
+
 def group_table(groups: Groups, mean: np.ndarray, error: np.ndarray) -> dict[str, Any]:
     """Record each group: its name, number of genes, importance and error."""
     n = len(groups.names)

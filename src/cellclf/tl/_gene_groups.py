@@ -37,6 +37,13 @@ class Groups(NamedTuple):
             out[columns] = value
         return out
 
+    def labels(self, n_genes: int) -> np.ndarray:
+        """Name the group of every gene; None for a gene in none."""
+        out = np.full(n_genes, None, dtype=object)
+        for name, columns in zip(self.names, self.members, strict=True):
+            out[columns] = name
+        return out
+
 
 def check_groups(groups: Any) -> None:
     """Refuse what describes no groups."""
@@ -98,7 +105,7 @@ def columns_of_set(title: str, genes: Any, model: Classifier, names: np.ndarray)
 
 def _clusters(groups: float, x: np.ndarray) -> dict[str, np.ndarray]:
     """Join genes whose absolute correlation over the rows is high on average."""
-    varying = np.flatnonzero(x.std(axis=0) > 0)
+    varying = np.flatnonzero(np.ptp(x, axis=0) > 0)
     if len(varying) > MOST:
         msg = f"Clusters are made of up to {MOST} genes; there are {len(varying)}. Name the groups in a mapping."
         raise ValueError(msg)

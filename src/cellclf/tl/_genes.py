@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 N_GENES = 2000  # with inputs weighted by information the number hardly matters, and twice as many take twice as long
 
 
-def feature_names(adata: AnnData, x: Matrix, use_rep: str | None) -> np.ndarray:
-    """Return the names of the columns of the matrix; those of an embedding are numbered."""
-    if use_rep is None:
-        return _slots.unique_genes(adata)
-    return np.array([f"{use_rep}_{i}" for i in range(x.shape[1])], dtype=object)
+def values_and_names(adata: AnnData, layer: str | None, use_rep: str | None = None) -> tuple[Matrix, np.ndarray]:
+    """Return the matrix to learn from, and the names of its columns; those of an embedding are numbered."""
+    x = _slots.matrix(adata, layer=layer, use_rep=use_rep)
+    if use_rep is not None:
+        return x, np.array([f"{use_rep}_{i}" for i in range(x.shape[1])], dtype=object)
+    _slots.warn_if_scaled(adata, layer)
+    return x, _slots.unique_genes(adata)
 
 
 def given_columns(
@@ -85,12 +87,12 @@ def check_order(network: Description, genes: str | Sequence[str]) -> None:
 
 
 def select(x: Matrix, rows: LearningRows) -> tuple[np.ndarray, dict[str, dict[str, Any]]]:
-    """Score all genes on the final rows, select the most informative, and prepare what is written of both."""
+    """Score all genes on the final rows, select those that tell most about each class, and prepare what is written of both."""
     codes, n_classes = np.where(rows.final, rows.found.codes, -1), len(rows.found.classes)
     scores = _gene_scores.compute(x, codes, n_classes)
-    rank = _select_genes.rank(scores["mi_corrected"], N_GENES)
+    rank = _select_genes.rank_in_turns(scores, N_GENES)
     slots = _gene_scores.slots(scores, {"label": rows.found.name}, rows.found.classes)
-    selected = _select_genes.slots(rank, {"n_genes": N_GENES, "by": "mi_corrected"})
+    selected = _select_genes.slots(rank, {"n_genes": N_GENES, "by": "mi_by_class"})
     return np.flatnonzero(~np.isnan(rank)), _slots.merge(slots, selected)
 
 
@@ -102,7 +104,11 @@ def columns_for(x: Matrix, rows: LearningRows, columns: np.ndarray, ours: bool, 
 
 
 def most_informative(x: Matrix, codes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return the columns that tell most about the class of the rows (codes, -1 for rows that have no say)."""
+    """Return the columns that tell most about each class of the rows (codes, -1 for rows that have no say)."""
     table = stats.contingency(x, codes, bins=stats.bin_edges(x, codes >= 0, bins="auto"), n_classes=n_classes)
-    rank = _select_genes.rank(stats.mutual_information(table, corrected=True), N_GENES)
-    return np.flatnonzero(~np.isnan(rank))
+    scores = {
+        "mi": stats.mutual_information(table),
+        "mi_corrected": stats.mutual_information(table, corrected=True),
+        "mi_by_class": stats.mutual_information_by_class(table)[:, table.class_sizes > 0],
+    }
+    return np.flatnonzero(~np.isnan(_select_genes.rank_in_turns(scores, N_GENES)))

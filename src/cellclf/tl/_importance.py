@@ -84,7 +84,8 @@ def importance(
     :math:`q(t) = (1 + \#\{\text{shadows} \ge t\}) / \max(1, \#\{\text{genes} \ge t\})` estimates which share of the
     genes at least that important owe it to chance. Where genes are correlated it is a heuristic. Permutation on fewer than
     500 cells, or on cells that were learnt from, takes five such networks, each with shadows of its own (and in the second
-    case judged on a fifth of the cells, which it is not shown); genes and shadows of all five are pooled.
+    case judged on a fifth of the cells, which it is not shown); genes and shadows of all five are pooled. Of more than 32768
+    cells to learn from or to judge on, about so many are drawn, of each class its share, but 50 at least.
 
     **Ctrl-C** ends with what is finished, and the record says so: of permutation with the genes (or groups) that were measured
     in all repeats, the others NaN and without a null; of the null with the networks that are trained; of the gradients with the

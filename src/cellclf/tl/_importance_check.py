@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 from tqdm.auto import tqdm
 
-from cellclf import _slots, stats
+from cellclf import _slots
 from cellclf.attribution import replacement_curve
 from cellclf.fit._hardware import device_of
 from cellclf.tl._inputs import check_genes, check_number, inputs
-from cellclf.tl._lesson import training_rows
+from cellclf.tl._lesson import likely_rows
 from cellclf.tl._model import resolve, truth
+from cellclf.tl._rankings import agreement, information, rankings_of
 from cellclf.tl._sizes import check_sizes
 from cellclf.tl._tables import columns as columns_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
     from cellclf._types import Rng
-    from cellclf.nn._network import Network
 
 logger = logging.getLogger("cellclf")
 
@@ -157,18 +156,18 @@ def importance_check(
     """
     model = resolve(adata, classifier, "cellclf")
     check_genes(model)
-    for name, value, least in (("n_random", n_random, 1), ("n_top", n_top, 1)):
-        check_number(name, value, {"n_random": "rankings", "n_top": "genes"}[name], least)
+    check_number("n_random", n_random, "rankings")
+    check_number("n_top", n_top, "genes")
     _, codes = truth(adata, model, label)
     mask = _slots.chosen_rows(adata, rows, split, codes >= 0)
     place, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
     read = np.flatnonzero(place >= 0)
     points = check_sizes(sizes, len(read), n_points=15)
-    scores = _scores(adata, rankings, place[read])
+    scores = rankings_of(adata, rankings, place[read])
+    _check_names(scores)
     if INFORMATION not in scores:
-        learnt = training_rows(adata, model, codes, split)
-        codes_known = np.where(learnt if learnt is not None else codes >= 0, codes, -1)
-        scores[INFORMATION] = _information(adata, model, codes_known, place[read], layer)
+        learnt = np.where(likely_rows(adata, model, codes, split), codes, -1)
+        scores[INFORMATION] = information(adata, model, learnt, place[read], layer)
     generator = np.random.default_rng(rng)
     orders = {name: [read[np.argsort(-score, kind="stable")]] for name, score in scores.items()}
     orders[RANDOM] = [read[generator.permutation(len(read))] for _ in range(n_random)]
@@ -176,7 +175,7 @@ def importance_check(
     fill = model.inputs(model.preprocessing.fill[None])[0]
     curves = _curves(model, x, codes[mask], orders, points, fill)
     summary, interrupted = _summary(curves), curves["ranking"].nunique() < len(orders)
-    result = ImportanceCheck(curves, summary, _agreement(scores, min(n_top, len(read))), interrupted)
+    result = ImportanceCheck(curves, summary, agreement(scores, min(n_top, len(read))), interrupted)
     call: dict[str, Any] = {"rankings": rankings, "sizes": sizes, "n_random": n_random, "n_top": n_top, "rng": rng}
     call |= {"rows": rows if rows is None or isinstance(rows, str) else "mask", "label": label, "layer": layer}
     call |= {"gene_symbols": gene_symbols, "split": split, "key_added": key_added}
@@ -194,41 +193,13 @@ def importance_check(
     return result
 
 
-def _scores(adata: AnnData, rankings: Sequence[str] | None, place: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the rankings of the classifier's genes; a missing value ranks last."""
-    if isinstance(rankings, str):
-        rankings = [rankings]
-    if rankings is None:
-        written = {key for key, entry in adata.uns.items() if _is_importance(entry)}
-        rankings = [name for name in adata.var if name in written]
-    if not len(rankings):
-        msg = "adata.var holds no importance to check. Run `cc.tl.importance` first, or name columns with `rankings=`."
-        raise KeyError(msg)
-    scores = {}
-    for name in rankings:
-        column = _slots.member(adata.var, name, "rankings", "adata.var")
-        if not pd.api.types.is_numeric_dtype(column.dtype) or name == RANDOM:
-            msg = f"adata.var[{name!r}] ({column.dtype}) is no ranking. Name a column of numbers (not called 'random')."
-            raise ValueError(msg)
-        values = column.to_numpy(dtype=np.float64)[place]
-        scores[str(name)] = np.where(np.isnan(values), -np.inf, values)
-    return scores
-
-
-def _is_importance(entry: Any) -> bool:
-    """Tell whether an entry of `uns` is a record of importances."""
-    return isinstance(entry, dict) and str(entry.get("function")) == "cellclf.tl.importance"
-
-
-def _information(
-    adata: AnnData, model: Classifier, codes: np.ndarray, place: np.ndarray, layer: str | None
-) -> np.ndarray:
-    """Return what each gene of the classifier tells of the label on the training rows."""
-    layer = model.facts["layer"] if layer is None else layer
-    x = _slots.matrix(adata, layer=None if layer == "X" else layer)
-    bins = stats.bin_edges(x, codes >= 0, bins="auto")
-    table = stats.contingency(x, codes, bins=bins, n_classes=len(model.classes))
-    return stats.mutual_information(table, corrected=True)[place]
+def _check_names(scores: dict[str, np.ndarray]) -> None:
+    """Refuse a name that is taken."""
+    if RANDOM in scores:
+        msg = (
+            f"rankings names {RANDOM!r}, which is what the rankings by chance are called. Give the column another name."
+        )
+        raise ValueError(msg)
 
 
 def _curves(
@@ -241,11 +212,12 @@ def _curves(
 ) -> pd.DataFrame:
     """Measure the network along each ranking; Ctrl-C keeps the rankings that are finished."""
     network = model.network.to(device_of(model.options.device))
+    along = partial(replacement_curve, network, x, y, sizes=sizes, fill=fill, temperature=model.temperature)
     found: list[pd.DataFrame] = []
     try:
         with tqdm(total=len(orders), desc="importance check", unit="ranking", leave=False, delay=1) as bar:
             for name, draws in orders.items():
-                found.append(_curves_of(name, draws, network, x, y, sizes, fill, model.temperature))
+                found.append(_curves_of(name, draws, sizes, along))
                 bar.update(1)
     except KeyboardInterrupt:
         if not found:
@@ -254,25 +226,11 @@ def _curves(
     return pd.concat(found, ignore_index=True)
 
 
-def _curves_of(
-    name: str,
-    draws: list[np.ndarray],
-    network: Network,
-    x: np.ndarray,
-    y: np.ndarray,
-    sizes: np.ndarray,
-    fill: np.ndarray,
-    temperature: float,
-) -> pd.DataFrame:
-    """Return deletion and insertion curve of one ranking, as means over its draws."""
+def _curves_of(name: str, draws: list[np.ndarray], sizes: np.ndarray, along: Callable[..., np.ndarray]) -> pd.DataFrame:
+    """Return deletion and insertion curve of one ranking, as means over its draws; `along` measures at these sizes."""
     tables = []
     for kind in KINDS:
-        found = np.stack(
-            [
-                replacement_curve(network, x, y, order, sizes, fill, kind=kind, temperature=temperature)
-                for order in draws
-            ]
-        )
+        found = np.stack([along(order, kind=kind) for order in draws])
         table = pd.DataFrame(found.mean(axis=0), columns=list(MEASURES))
         table.insert(0, "n_genes", sizes)
         table.insert(0, "kind", kind)
@@ -287,15 +245,3 @@ def _summary(curves: pd.DataFrame) -> pd.DataFrame:
     means = curves.groupby(["ranking", "kind"], sort=False)["log_loss"].mean().unstack("kind")
     names = curves["ranking"].unique()
     return means.loc[names, list(KINDS)].rename_axis("ranking").rename_axis(None, axis=1)
-
-
-def _agreement(scores: dict[str, np.ndarray], n_top: int) -> pd.DataFrame:
-    """Compare each pair of rankings."""
-    ranks = {name: rankdata(score) for name, score in scores.items()}
-    first = {name: set(np.argsort(-score, kind="stable")[:n_top].tolist()) for name, score in scores.items()}
-    found = []
-    for one, other in combinations(scores, 2):
-        varies = np.ptp(ranks[one]) > 0 and np.ptp(ranks[other]) > 0
-        spearman = float(np.corrcoef(ranks[one], ranks[other])[0, 1]) if varies else np.nan
-        found.append((one, other, spearman, len(first[one] & first[other]) / n_top))
-    return pd.DataFrame(found, columns=["one", "other", "spearman", "overlap"])

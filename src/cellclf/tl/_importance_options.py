@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from cellclf import _slots
 from cellclf.tl._gene_groups import check_groups
-from cellclf.tl._inputs import check_number
+from cellclf.tl._inputs import check_known, check_number
 from cellclf.tl._references import check_baseline
 
 Method = Literal["permutation", "ablation", "weights", "integrated_gradients", "deep_lift", "gradient_shap"]
@@ -39,10 +39,10 @@ DEFAULTS = {
 
 def check_options(method: str, options: dict[str, Any]) -> None:
     """Refuse what has no meaning, before any work."""
-    _known("method", method, tuple(OPTIONS))
-    _known("measure", options["measure"], ("loss", "accuracy", "macro_f1"))
-    _known("norm", options["norm"], ("sum", "l2", "path"))
-    _known("null", options["null"], ("auto", "shadow", None))
+    check_known("method", method, tuple(OPTIONS))
+    check_known("measure", options["measure"], ("loss", "accuracy", "macro_f1"))
+    check_known("norm", options["norm"], ("sum", "l2", "path"))
+    check_known("null", options["null"], ("auto", "shadow", None))
     check_baseline(options["baseline"])
     check_number("n_repeats", options["n_repeats"], "permutations")
     if options["n_steps"] is not None:
@@ -64,13 +64,6 @@ def check_options(method: str, options: dict[str, Any]) -> None:
         idle = [name for name in given if name not in {"norm", "null"}]
     if idle:
         msg = f"method={method!r} makes no use of {_slots.listing(sorted(idle))}. Leave out what is not needed."
-        raise ValueError(msg)
-
-
-def _known(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Refuse a name that is not among the choices."""
-    if value not in choices:
-        msg = f"{name}={value!r} is not known. Choose one of {', '.join(map(repr, choices))}."
         raise ValueError(msg)
 
 

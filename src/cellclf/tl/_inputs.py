@@ -47,3 +47,10 @@ def check_number(name: str, value: object, what: str, least: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         msg = f"{name}={value!r} is no number of {what}. Give a whole number of {least} or more."
         raise ValueError(msg)
+
+
+def check_known(name: str, value: object, known: tuple[object, ...]) -> None:
+    """Refuse what is not among the choices."""
+    if value not in known:
+        msg = f"{name}={value!r} is not known. Choose one of {', '.join(map(repr, known))}."
+        raise ValueError(msg)

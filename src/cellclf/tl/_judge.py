@@ -9,7 +9,9 @@ import pandas as pd
 from scipy.special import softmax
 
 from cellclf import _slots, stats
+from cellclf.tl._lesson import training_rows
 from cellclf.tl._model import read, truth
+from cellclf.tl._tables import confusion_table, report_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from cellclf._classifier import Classifier
 
 OF_CLASSES = ("precision", "recall", "f1")
-REPORT = (*OF_CLASSES, "support")
 INTERVALS = ("group", "model", "class", "measure", "value", "low", "high", "n_rows")
 UNSEEN = ("class", "n_rows", "called", "confidence", "unknown_score", "auroc", "auroc_confidence")
 N_BINS = 10  # of the reliability table
@@ -50,10 +51,23 @@ def rows_to_judge(
     """
     name, codes = truth(adata, model, label)
     mask = _slots.chosen_rows(adata, rows, split, codes >= 0)
+    if rows is None:
+        _say_if_learnt_from(adata, model, codes, mask, split)
     found = _slots.labels(adata, name)
     strange = (found.codes >= 0) & (codes < 0)
     same_part = _slots.chosen_rows(adata, rows, split, strange | (codes >= 0))
     return name, codes, mask, found._replace(codes=np.where(strange & same_part, found.codes, -1))
+
+
+def _say_if_learnt_from(adata: AnnData, model: Classifier, codes: np.ndarray, mask: np.ndarray, split: str) -> None:
+    """Warn where the rows to judge, which nobody chose, are those that the classifier learnt from."""
+    learnt = training_rows(adata, model, codes, split)
+    if learnt is not None and (n := int((mask & learnt).sum())):
+        msg = (
+            f"{n} of the {int(mask.sum())} cells to judge are, it seems, those that the classifier learnt from: what is measured "
+            "says little of new cells. Keep test rows out of training (`cc.pp.split`), or use `cc.tl.cross_validate`."
+        )
+        _slots.warn(msg)
 
 
 def levels(adata: AnnData, argument: str, column: str | None, mask: np.ndarray) -> Levels | None:
@@ -82,13 +96,11 @@ def tables(judged: Mapping[str, stats.Judged], classes: np.ndarray) -> dict[str,
     """Make the tables without intervals."""
     network = judged["network"]
     table = network.table()
-    report = stats.classification_report(table)
     rows = {name: model.measures() for name, model in judged.items()}
-    names = {name: pd.Index(classes, name=name) for name in ("class", "truth", "predicted")}
     return {
         "summary": pd.DataFrame.from_dict(rows, orient="index", columns=list(stats.MEASURES)).rename_axis("model"),
-        "report": pd.DataFrame({name: report[name] for name in REPORT}, index=names["class"]),
-        "confusion": pd.DataFrame(table, index=names["truth"], columns=names["predicted"]),
+        "report": report_table(table, classes),
+        "confusion": confusion_table(table, classes),
         "n_rows": len(network.truth),
         "reliability": pd.DataFrame(stats.reliability(network.confidence, network.hit, N_BINS)),
         "confidences": np.histogram(network.confidence, bins=N_CONFIDENCES, range=(0, 1))[0],

@@ -12,9 +12,10 @@ import pandas as pd
 from cellclf import _slots
 from cellclf.fit import Fit
 from cellclf.nn import MLP
+from cellclf.pp._spread import naming_genes
 from cellclf.tl._attempt import Problem
-from cellclf.tl._genes import check_order, given_columns, select
-from cellclf.tl._rows import plan
+from cellclf.tl._genes import check_order, given_columns, select, values_and_names
+from cellclf.tl._rows import plan, test_rows
 from cellclf.tl._strengths import Examiner, train_strengths
 from cellclf.tl._tables import columns as columns_of
 
@@ -103,7 +104,7 @@ def l1_path(
     network
         What to train, such as :class:`cellclf.nn.MLP` (default) or :class:`cellclf.nn.Linear`.
     fit
-        How to train it; `None` for the defaults of :class:`cellclf.Fit`. All epochs are run, so that `refit` has no effect.
+        How to train it; `None` for the defaults of :class:`cellclf.Fit`. All epochs are run, so that `refit` and `discriminant` have no effect.
     genes
         As for :func:`cellclf.tl.train`, but a selection that is made here is not written.
     layer
@@ -156,15 +157,15 @@ def l1_path(
     strengths += [("group_l1", value) for value in _strengths("group_l1", group_l1)]
     fit, network = replace(fit or Fit(), refit=False), network or MLP()
     _check(strengths, fit, network)
-    x, names = _slots.matrix(adata, layer=layer), _slots.unique_genes(adata)
-    _slots.warn_if_scaled(adata, layer)
+    x, names = values_and_names(adata, layer)
     seed = int(np.random.default_rng(rng).integers(2**62))
     rows, slots = plan(adata, _slots.labels(adata, label), split, fit, seed)
     columns = given_columns(adata, names, genes, None, None)
     if columns is None:
         check_order(network, genes)
-        columns = select(x, rows)[0]
-    examined = Examiner(rows, _test_rows(adata, split, slots, rows.found.codes))
+        with naming_genes(adata):
+            columns = select(x, rows)[0]
+    examined = Examiner(rows, test_rows(adata, split, slots, rows))
     blind = rows._replace(valid=np.zeros(adata.n_obs, dtype=bool))  # no validation row chooses an epoch
     problem = Problem(x, names, blind, lambda _: columns, network, fit, seed)
     interrupted = train_strengths(problem, strengths, examined)
@@ -209,11 +210,3 @@ def _check(strengths: list[tuple[str, float]], fit: Fit, network: Description) -
     if not getattr(network, "needs_label", True):
         msg = f"{network} learns without a label, so it has no accuracy. Give it a head, or train cc.nn.MLP()."
         raise ValueError(msg)
-
-
-def _test_rows(adata: AnnData, split: str | None, slots: dict[str, dict[str, Any]], codes: np.ndarray) -> np.ndarray:
-    """Mark the test rows whose class the training rows know, of a split that stands or has just been made."""
-    if "obs" in slots:
-        return (np.asarray(slots["obs"]["split"], dtype=object) == "test") & (codes >= 0)
-    masks = _slots.split_rows(adata, split)
-    return np.zeros(adata.n_obs, dtype=bool) if masks is None else masks["test"] & (codes >= 0)

@@ -9,6 +9,7 @@ import numpy as np
 from cellclf import _slots, stats
 from cellclf._preprocessing import Preprocessing
 from cellclf.fit import Rows, train
+from cellclf.fit._discriminant import has_room, learn_discriminant, speak
 from cellclf.fit._several import train_several
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ def training_rows(adata: AnnData, model: Classifier, codes: np.ndarray, split: s
         if int((mask & labelled).sum()) == model.facts["n_rows"]:
             return mask & labelled
     return None
+
+
+def likely_rows(adata: AnnData, model: Classifier, codes: np.ndarray, split: str) -> np.ndarray:
+    """Return the rows that a classifier learnt from, or all labelled ones where these are not known."""
+    rows = training_rows(adata, model, codes, split)
+    return codes >= 0 if rows is None else rows
 
 
 def needed_rows(adata: AnnData, model: Classifier, codes: np.ndarray, split: str) -> np.ndarray:
@@ -125,7 +132,7 @@ def teach(model: Classifier, material: Lesson, *, seed: int, title: str, silent:
     )
     if trained.interrupted:
         raise KeyboardInterrupt
-    return Pupil(trained.network, preprocessing)
+    return _finished(model, trained.network, Rows(inputs, material.y), preprocessing)
 
 
 def teach_several(
@@ -136,17 +143,26 @@ def teach_several(
         ready = [(*_prepared(model, material), material.y)] * len(seeds)
     else:
         ready = [(*_prepared(model, part), part.y) for part in map(material.part, chosen)]
+    rows = [Rows(inputs, y) for _, inputs, y in ready]
     found = train_several(
         model.description,
-        [Rows(inputs, y) for _, inputs, y in ready],
+        rows,
         model.options,
         n_classes=len(model.classes),
         seeds=seeds,
         epochs=model.facts["best_epoch"] or None,
         title=title,
     )
-    pupils = [Pupil(network, scaling) for network, (scaling, *_) in zip(found.networks, ready, strict=True)]
-    return Class(pupils, found.interrupted)
+    trained = zip(found.networks, rows, [scaling for scaling, *_ in ready], strict=True)
+    return Class([_finished(model, *one) for one in trained], found.interrupted)
+
+
+def _finished(model: Classifier, network: Network, rows: Rows, preprocessing: Preprocessing) -> Pupil:
+    """Let a discriminant speak through the network as loud as it does in the classifier."""
+    loud = float(model.facts.get("discriminant", 0.0))
+    if loud and has_room(network, model.options):
+        speak(network, learn_discriminant(rows, len(model.classes)), loud)
+    return Pupil(network, preprocessing)
 
 
 def _prepared(model: Classifier, material: Lesson) -> tuple[Preprocessing, np.ndarray]:

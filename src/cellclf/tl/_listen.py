@@ -13,12 +13,12 @@ from cellclf import _slots
 from cellclf.attribution import first_layer_norms, path_weights, permutation_importance
 from cellclf.fit._hardware import device_of
 from cellclf.tl._attributed import attributed
-from cellclf.tl._found import Found, group_table, judged_rows, placed
+from cellclf.tl._found import Found, group_table, judged_rows, mean_and_error, placed
 from cellclf.tl._gene_groups import resolve_groups
 from cellclf.tl._inputs import inputs
 from cellclf.tl._lesson import needed_rows, training_rows
 from cellclf.tl._model import find_genes, truth
-from cellclf.tl._references import class_means, references
+from cellclf.tl._references import references
 from cellclf.tl._shadows import LEVEL, shadow_null
 
 if TYPE_CHECKING:
@@ -59,18 +59,13 @@ def by_permutation(adata: AnnData, model: Classifier, call: dict[str, Any]) -> F
         logger.warning(
             "Interrupted: %d of %d genes or groups are measured, without a null.", n_done, len(found.by_repeat)
         )
-    mean, by_class = found.by_repeat.mean(axis=1), found.by_class
-    error = np.full(len(mean), np.nan)
-    if call["n_repeats"] > 1:
-        error = found.by_repeat.std(axis=1, ddof=1) / np.sqrt(call["n_repeats"])
+    (mean, error), by_class = mean_and_error(found.by_repeat), found.by_class
     facts = {"n_rows": int(mask.sum()), "n_repeats": int(call["n_repeats"]), "measure": call["measure"]}
     facts |= {"unshuffled": found.baseline, "interrupted": found.interrupted}
     label = None
     if groups is not None:
         facts |= group_table(groups, mean, error)
-        label = np.full(len(columns), None, dtype=object)
-        for name, members in zip(groups.names, groups.members, strict=True):
-            label[members] = name
+        label = groups.labels(len(columns))
         mean, error, by_class = (groups.each(values, len(columns)) for values in (mean, error, by_class))
 
     def score(pupil: Pupil, inputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -115,11 +110,7 @@ def by_gradients(adata: AnnData, model: Classifier, call: dict[str, Any]) -> Fou
     """Average what each gene contributes to the score of a cell's own class, a block of cells at a time."""
     codes, mask = judged_rows(adata, model, call, least=1)
     where = {"layer": call["layer"], "gene_symbols": call["gene_symbols"]}
-    means = None
-    if call["baseline"] == "class":
-        learnt = training_rows(adata, model, codes, call["split"])
-        means = class_means(adata, model, codes, codes >= 0 if learnt is None else learnt, **where)
-    compared = references(model, call["baseline"], means)
+    compared = references(adata, model, call["baseline"], codes, call["split"], **where)
     sums, squares = np.zeros((len(model.classes), len(model.genes))), np.zeros(len(model.genes))
     sizes = np.zeros(len(model.classes), dtype=np.int64)
     gap = change = 0.0

@@ -63,14 +63,13 @@ def read(
     layer = layer if layer is not None or rep is not None else classifier.facts["layer"]
     x = _slots.matrix(adata, layer=None if layer == "X" else layer, use_rep=rep)
     columns = _embedding_columns(x, classifier) if rep is not None else find_genes(adata, classifier, gene_symbols)
+    seen_before = False
     for block in stats.dense_blocks(x, rows, columns):
         _check(block.values, columns >= 0, classifier)
+        if not seen_before:
+            _warn_of_counts(block.values[:, columns >= 0], classifier)
+        seen_before = True
         yield Values(block.rows, classifier.normalised(block.values, block.totals))
-
-
-def read_all(adata: AnnData, classifier: Classifier, rows: np.ndarray, **options: Any) -> np.ndarray:
-    """Read the same as one array (n_rows, n_genes)."""
-    return np.concatenate([block.values for block in read(adata, classifier, rows, **options)])
 
 
 def find_genes(adata: AnnData, classifier: Classifier, gene_symbols: str | None) -> np.ndarray:
@@ -111,8 +110,11 @@ def _check(values: np.ndarray, present: np.ndarray, classifier: Classifier) -> N
     """Refuse values that cannot mean what the training values meant."""
     seen = values[:, present]
     if not np.isfinite(seen).all():
-        cells = int((~np.isfinite(seen)).any(axis=1).sum())
-        msg = f"{cells} cells have NaN or infinite values in genes of the classifier. Remove or replace them first."
+        bad = ~np.isfinite(seen)
+        msg = (
+            f"{int(bad.any(axis=1).sum())} cells have NaN or infinite values in genes of the classifier "
+            f"({_slots.listing(classifier.genes[present][bad.any(axis=0)], 3)}). Remove or replace them first."
+        )
         raise ValueError(msg)
     if classifier.preprocessing.counts and ((seen < 0).any() or (seen != np.rint(seen)).any()):
         msg = (
@@ -120,6 +122,21 @@ def _check(values: np.ndarray, present: np.ndarray, classifier: Classifier) -> N
             "Name the layer that holds the counts with `layer=`."
         )
         raise ValueError(msg)
+
+
+def _warn_of_counts(seen: np.ndarray, classifier: Classifier) -> None:
+    """Say so where values seem to be counts, but those of the training were none (or ``"auto"`` had taken them for counts)."""
+    if (
+        classifier.preprocessing.counts
+        or classifier.options.preprocess != "auto"
+        or classifier.facts["use_rep"] is not None
+    ):
+        return
+    if seen.size and seen.max() > 1 and seen.min() >= 0 and (seen == np.rint(seen)).all():
+        _slots.warn(
+            "adata seems to hold counts, but the classifier was trained on other values, such as logarithms. Bring adata to the "
+            "same form (e.g. `sc.pp.normalize_total`, `sc.pp.log1p`), or name the layer that has it with `layer=`."
+        )
 
 
 def truth(adata: AnnData, classifier: Classifier, label: str | None) -> tuple[str, np.ndarray]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cellclf import stats
 from cellclf.fit._apply import by_member, embedding
 from cellclf.fit._hardware import device_of
+from cellclf.stats._novelty import N_AXES, enough
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,25 +34,34 @@ def of_draft(draft: Attempt, temperature: float, problem: Problem) -> stats.Nove
     if draft.valid is not None:
         some = draft.valid.x[stats.evenly(draft.valid.y, stats.N_LEARNT)]
         unseen = by_member(draft.network.network, some, device_of(problem.options.device)) / temperature
-    return _learn(draft.network.network, draft.rows, temperature, problem, unseen)
+    return _learn(draft.network.network, draft.rows, temperature, problem, unseen=unseen)
 
 
 def like(first: stats.Novelty, network: Network, rows: Rows, temperature: float, problem: Problem) -> stats.Novelty:
     """Learn what the rows of another network look like, with the scales of the first, so that scores can be compared."""
-    return replace(_learn(network, rows, temperature, problem), levels=first.levels, widths=first.widths)
+    return _learn(network, rows, temperature, problem, like=first)
 
 
 def _learn(
-    network: Network, rows: Rows, temperature: float, problem: Problem, unseen: np.ndarray | None = None
+    network: Network,
+    rows: Rows,
+    temperature: float,
+    problem: Problem,
+    *,
+    unseen: np.ndarray | None = None,
+    like: stats.Novelty | None = None,
 ) -> stats.Novelty:
-    """Learn from what the network reads of the rows, its embedding and its logits."""
-    chosen = stats.evenly(rows.y, stats.N_LEARNT)
-    inputs, device = rows.x[chosen], device_of(problem.options.device)
+    """Learn from what the network reads of the rows, its embedding, and its logits where nothing else tells their energy."""
+    chosen, device = stats.evenly(rows.y, stats.N_LEARNT), device_of(problem.options.device)
+    inputs = rows.x[chosen] if len(chosen) < len(rows.y) else rows.x[:]
+    told = like is not None or enough(unseen)
     return stats.Novelty.learn(
         inputs,
         embedding(network, inputs, device),
-        by_member(network, inputs, device) / temperature,
+        None if told else by_member(network, inputs, device) / temperature,
         rows.y[chosen],
         problem.n_classes,
         unseen=unseen,
+        like=like,
+        axes=rows.axes(N_AXES),
     )

@@ -12,17 +12,18 @@ from cellclf import _slots, stats
 from cellclf.fit import Fit
 from cellclf.nn import MLP
 from cellclf.pp import _conditions, _gene_scores, _select_genes
-from cellclf.tl._genes import N_GENES
-from cellclf.tl._learn import Problem
+from cellclf.tl._attempt import Problem
+from cellclf.tl._genes import N_GENES, values_and_names
 from cellclf.tl._panels import Judge, measure, train_panels
-from cellclf.tl._rows import plan
+from cellclf.tl._rows import plan, test_rows
+from cellclf.tl._tables import columns as columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from anndata import AnnData
 
-    from cellclf._types import Rng
+    from cellclf._types import Matrix, Rng
     from cellclf.nn._registry import Description
     from cellclf.tl._rows import LearningRows
 
@@ -174,29 +175,24 @@ def panel_curve(
     """
     sizes = _sizes(n_genes, tolerance)
     fit, network = replace(fit or Fit(), refit=False), network or MLP()
-    x, names = _slots.matrix(adata, layer=layer), _slots.unique_genes(adata)
-    _slots.warn_if_scaled(adata, layer)
+    x, names = values_and_names(adata, layer)
     seed = int(np.random.default_rng(rng).integers(2**62))
     rows, slots = plan(adata, _slots.labels(adata, label), split, fit, seed)
-    judge = Judge(adata, rows.found.codes, rows.valid, _test_rows(adata, split, slots, rows), layer, seed)
+    judge = Judge(adata, rows.found.codes, rows.valid, test_rows(adata, split, slots, rows), layer, seed)
     if not rows.valid.any():
         msg = (
             "There are no validation rows to choose the panel by, and no class of the training rows can spare a cell. "
             "Mark some rows as 'valid'."
         )
         raise ValueError(msg)
-    scores = _gene_scores.compute(x, np.where(rows.train, rows.found.codes, -1), len(rows.found.classes))
-    if by == "mi" and not ascending:
-        codes = np.where(rows.train, rows.found.codes, -1)
-        order = stats.covering(x, codes, _conditions.corrected_by_class(scores), n_genes=sizes[-1])
-    else:
-        ours = by in _gene_scores.SCORES
-        order = stats.by_score(scores[by] if ours else _conditions.scores(adata, by), ascending=ascending)
+    codes = np.where(rows.train, rows.found.codes, -1)
+    scores = _gene_scores.compute(x, codes, len(rows.found.classes))
+    order = _order(adata, x, codes, scores, by, ascending, sizes[-1])
     panels = [order[:size] for size in sizes if size <= order.size]
     if not panels:
         msg = f"Only {order.size} genes have a value in by={by!r}, fewer than the smallest panel of {sizes[0]}. Add sizes."
         raise ValueError(msg)
-    full = np.flatnonzero(~np.isnan(_select_genes.rank(scores["mi_corrected"], N_GENES)))
+    full = np.flatnonzero(~np.isnan(_select_genes.rank_in_turns(scores, N_GENES)))
     problem = Problem(x, names, rows, lambda _: full, description=network, options=fit, seed=seed)
     reference, verdicts, interrupted = train_panels(problem, full, panels, judge)
     lines = [
@@ -206,15 +202,8 @@ def panel_curve(
     ]
     table = pd.DataFrame(lines)
     curve = PanelCurve(table, names[panels[-1]], names[full], float(tolerance), interrupted)
-    call: dict[str, Any] = {
-        "label": label,
-        "n_genes": sizes,
-        "by": by,
-        "ascending": ascending,
-        "network": network,
-        "fit": fit,
-    }
-    call |= {"tolerance": tolerance, "layer": layer, "split": split, "rng": rng, "key_added": key_added}
+    call: dict[str, Any] = {"label": label, "n_genes": sizes, "by": by, "ascending": ascending, "network": network}
+    call |= {"fit": fit, "tolerance": tolerance, "layer": layer, "split": split, "rng": rng, "key_added": key_added}
     _slots.write(adata, _slots.merge(slots, {"uns": {key_added: _record(curve, call, rows, judge)}}))
     return curve
 
@@ -233,16 +222,20 @@ def _sizes(n_genes: Sequence[int], tolerance: float) -> list[int]:
     return sorted({int(size) for size in sizes})
 
 
-def _test_rows(
-    adata: AnnData, split: str | None, slots: Mapping[str, Mapping[str, Any]], rows: LearningRows
+def _order(
+    adata: AnnData,
+    x: Matrix,
+    codes: np.ndarray,
+    scores: dict[str, np.ndarray],
+    by: str,
+    ascending: bool,
+    n_genes: int,
 ) -> np.ndarray:
-    """Mark the test rows whose class the training rows know, of a split that stands or has just been made."""
-    if "obs" in slots:
-        marked = np.asarray(slots["obs"]["split"], dtype=object) == "test"
-    else:
-        masks = _slots.split_rows(adata, split)
-        marked = np.zeros(adata.n_obs, bool) if masks is None else masks["test"]
-    return marked & (rows.found.codes >= 0)
+    """Return the genes from the best on, by what the training rows say of them or by a column of `var`."""
+    if by == "mi" and not ascending:
+        return stats.covering(x, codes, _conditions.corrected_by_class(scores), n_genes=n_genes)
+    ours = by in _gene_scores.SCORES
+    return stats.by_score(scores[by] if ours else _conditions.scores(adata, by), ascending=ascending)
 
 
 def _record(curve: PanelCurve, call: dict[str, Any], rows: LearningRows, judge: Judge) -> dict[str, Any]:
@@ -252,7 +245,7 @@ def _record(curve: PanelCurve, call: dict[str, Any], rows: LearningRows, judge: 
         call,
         classes=rows.found.classes,
         label=rows.found.name,
-        table={name: curve.table[name].to_numpy() for name in curve.table},
+        table=columns_of(curve.table),
         ranking=curve.ranking,
         panel=curve.panel,
         smallest=curve.smallest,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from cellclf.tl._learn import Problem
+    from cellclf.tl._attempt import Problem
 
 N_REPEATS = 400  # a standard error is then known to within 4 %
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from cellclf.tl._lesson import likely_rows
 from cellclf.tl._model import read
 
 if TYPE_CHECKING:
@@ -23,13 +24,16 @@ def check_baseline(baseline: str) -> None:
         raise ValueError(msg)
 
 
-def references(model: Classifier, baseline: str, means: np.ndarray | None) -> list[np.ndarray]:
+def references(
+    adata: AnnData, model: Classifier, baseline: str, codes: np.ndarray | None, split: str, **where: Any
+) -> list[np.ndarray]:
     """Return for each class what its cells are compared with, as the network reads it (n_baselines, n_genes).
 
-    `means` (n_classes, n_genes; NaN for a class without cells) are those of :func:`class_means`.
+    `codes`, the class of each cell, are asked for where `baseline` is ``"class"``.
     """
     n_classes = len(model.classes)
-    if baseline == "class" and means is not None:
+    if codes is not None and baseline == "class":
+        means = class_means(adata, model, codes, likely_rows(adata, model, codes, split), **where)
         others = [np.delete(means, k, axis=0) for k in range(n_classes)]
         return [rows[np.isfinite(rows).all(axis=1)] for rows in others]
     fill = model.preprocessing.fill

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from cellclf import _slots
 from cellclf.attribution import rise_between
-from cellclf.tl._found import Found, group_table, judged_rows, placed
+from cellclf.tl._found import Found, group_table, judged_rows, mean_and_error, placed
 from cellclf.tl._gene_groups import resolve_groups
 from cellclf.tl._lesson import fetch, lesson, needed_rows
 from cellclf.tl._trials import scores_with
@@ -85,17 +85,13 @@ def _gathered(
     """Average over the repeats, and give every gene of a group what the group is worth; NaN for a gene in none."""
     by_repeat = np.array([[rises.total for rises in repeat] for repeat in found]).T
     by_class = np.mean([[rises.by_class for rises in repeat] for repeat in found], axis=0)
-    mean, error = by_repeat.mean(axis=1), np.full(len(by_repeat), np.nan)
-    if len(found) > 1:
-        error = by_repeat.std(axis=1, ddof=1) / np.sqrt(len(found))
+    mean, error = mean_and_error(by_repeat)
     facts = {"n_rows": int(mask.sum()), "n_repeats": len(found), "measure": call["measure"]}
     facts |= {"interrupted": len(found) < call["n_repeats"], "unablated": np.mean([r[0].baseline for r in found])}
     facts |= group_table(groups, mean, error)
-    label = np.full(len(columns), None, dtype=object)
     each = [np.full((len(columns), *values.shape[1:]), np.nan) for values in (mean, error, by_class)]
-    for number, (name, members) in enumerate(zip(groups.names, groups.members, strict=True)):
-        label[members] = name
+    for number, members in enumerate(groups.members):
         for out, values in zip(each, (mean, error, by_class), strict=True):
             out[members] = values[number]
     absent = np.bincount(codes[mask], minlength=len(model.classes)) == 0
-    return placed(adata, columns, each[0], each[1], each[2], None, absent, facts, label)
+    return placed(adata, columns, each[0], each[1], each[2], None, absent, facts, groups.labels(len(columns)))

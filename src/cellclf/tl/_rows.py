@@ -10,6 +10,8 @@ from cellclf import _slots
 from cellclf.pp import _split
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from anndata import AnnData
 
     from cellclf.fit import Fit
@@ -49,6 +51,18 @@ def plan(
     if valid.any():
         return LearningRows(found, train, valid, refit=False), slots
     return _taken_out(found, train, fit, seed), slots
+
+
+def test_rows(
+    adata: AnnData, split: str | None, slots: Mapping[str, Mapping[str, Any]], rows: LearningRows
+) -> np.ndarray:
+    """Mark the test rows whose class the training rows know, of a split that stands or (in `slots`) has just been made."""
+    if "obs" in slots:
+        marked = np.asarray(slots["obs"]["split"], dtype=object) == "test"
+    else:
+        masks = _slots.split_rows(adata, split)
+        marked = np.zeros(adata.n_obs, dtype=bool) if masks is None else masks["test"]
+    return marked & (rows.found.codes >= 0)
 
 
 def _of_training_rows(found: _slots.Labels, train: np.ndarray) -> _slots.Labels:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cellclf._classifier import Classifier
 
 LEVEL = 0.05
+MOST_CELLS = 2**15  # that learn beside shadows, or judge them: all values lie in memory, several times
+FEWEST_OF_CLASS = 50  # that stay of each class where cells are left out
 
 
 class Null(NamedTuple):
@@ -56,9 +58,11 @@ def shadow_null(
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
     check_all_there(model, columns)
     layer = model.facts["layer"] if layer is None else layer
+    number = np.cumsum(judged) - 1
+    learnt, judged = (_at_most(MOST_CELLS, rows, codes, generator) for rows in (learnt, judged))
     both = learnt | judged
     raw, values = fetch(adata, model, columns, both, layer=layer)
-    place, number = np.cumsum(both) - 1, np.cumsum(judged) - 1
+    place = np.cumsum(both) - 1
     genes: list[np.ndarray] = []
     shadows: list[np.ndarray] = []
     try:
@@ -82,6 +86,17 @@ def shadow_null(
             raise
     pooled = np.concatenate(shadows)
     return Null(shadow_qvalues(np.array(genes), pooled), len(pooled), len(genes))
+
+
+def _at_most(n: int, rows: np.ndarray, codes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw about so many of some rows (mask): of each class its share, and all where it is rare."""
+    if rows.sum() <= n:
+        return rows
+    kept, share = np.zeros_like(rows), n / rows.sum()
+    for k in np.unique(codes[rows]):
+        own = generator.permutation(np.flatnonzero(rows & (codes == k)))
+        kept[own[: max(FEWEST_OF_CLASS, round(share * len(own)))]] = True
+    return kept
 
 
 def _parts(

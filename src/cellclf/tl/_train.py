@@ -10,10 +10,11 @@ import numpy as np
 from cellclf import _slots
 from cellclf.nn import MLP
 from cellclf.nn._registry import to_header
+from cellclf.pp._spread import naming_genes
 from cellclf.tl import _start
 from cellclf.tl._at_hand import folder
 from cellclf.tl._attempt import Problem
-from cellclf.tl._genes import check_order, columns_for, feature_names, given_columns, select
+from cellclf.tl._genes import check_order, columns_for, given_columns, select, values_and_names
 from cellclf.tl._learn import learn
 from cellclf.tl._rows import plan
 
@@ -68,8 +69,8 @@ def train(
     fit
         How to train it; `None` for the defaults of :class:`cellclf.Fit`.
     genes
-        ``"auto"``: `adata.var['selected']` if present, else the 2000 genes with the highest mutual information with
-        the label on the training rows; ``"all"``; a list of names; or the name of a boolean column of `adata.var`.
+        ``"auto"``: `adata.var['selected']` if present, else the 2000 genes that tell most about the label on the
+        training rows, each class in turn taking the one that tells most about it; ``"all"``; a list of names; or the name of a boolean column of `adata.var`.
     layer
         Layer to use instead of X.
     use_rep
@@ -152,17 +153,15 @@ def train(
     to_header(network)  # an unknown network is refused before any work
     found = _labels(adata, label, network, fit)
     checkpoints, cells = folder("checkpoint", checkpoint), folder("cache", cache)
-    x = _slots.matrix(adata, layer=layer, use_rep=use_rep)
-    if use_rep is None:
-        _slots.warn_if_scaled(adata, layer)
-    names = feature_names(adata, x, use_rep)
+    x, names = values_and_names(adata, layer, use_rep)
     seed = int(np.random.default_rng(rng).integers(2**62))
     rows, slots = plan(adata, found, split, fit, seed)
     columns = given_columns(adata, names, genes, use_rep, start)
     ours = columns is None and found is not None
     if columns is None and found is not None:
         check_order(network, genes)
-        columns, selection = select(x, rows)
+        with naming_genes(adata):
+            columns, selection = select(x, rows)
         slots = _slots.merge(slots, selection)
     columns = np.arange(len(names)) if columns is None else columns
     if start is not None:

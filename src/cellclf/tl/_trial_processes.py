@@ -21,7 +21,8 @@ from cellclf.nn._registry import to_header
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cellclf.tl._folds import Fold, Study
+    from cellclf.tl._folds import Fold
+    from cellclf.tl._study import Study
 
 
 class TrialProcess:

@@ -14,7 +14,8 @@ import numpy as np
 from cellclf import _slots
 from cellclf.fit import Fit
 from cellclf.nn._registry import from_header
-from cellclf.tl._folds import Fold, Study, value_of
+from cellclf.tl._folds import Fold
+from cellclf.tl._study import Study, value_of
 
 
 def work(folder: Path) -> None:

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import json
-import logging
-import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from cellclf import _slots
-from cellclf.tl import _folds
-from cellclf.tl._folds import Judged
-from cellclf.tl._inputs import check_number
+from cellclf.tl import _study
+from cellclf.tl._inputs import check_known, check_number
 from cellclf.tl._rows import plan
-from cellclf.tl._search import DIRECTIONS, Search, best_trial, grid_points, settings_of, with_settings
+from cellclf.tl._search import DIRECTIONS, Search, best_trial, search_in_turn
+from cellclf.tl._settings import as_json, grid_points, settings_of, with_settings
 from cellclf.tl._space import Space
 from cellclf.tl._tables import columns as columns_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    import pandas as pd
     from anndata import AnnData
 
     from cellclf._types import Rng
     from cellclf.fit import Fit
     from cellclf.nn._registry import Description
-    from cellclf.tl._space import Distribution
-
-logger = logging.getLogger("cellclf")
 
 N_TRIALS = 30
 
@@ -197,7 +192,7 @@ def tune(
     >>> found = cc.tl.tune(adata, "bulk_labels", space=space, n_trials=2, n_folds=2, **quick)  # doctest: +SKIP
     >>> clf = cc.tl.train(adata, network=found.network, fit=found.fit)  # doctest: +SKIP
     """
-    study = _folds.study(adata, label, network=network, fit=fit, genes=genes, layer=layer, use_rep=use_rep)
+    study = _study.study(adata, label, network=network, fit=fit, genes=genes, layer=layer, use_rep=use_rep)
     settings = settings_of(space or Space(), study.network)
     points = grid_points(settings) if sampler == "grid" else None
     if n_trials is None:
@@ -213,20 +208,12 @@ def tune(
         best = best_trial(trials, metric)
         nested = None
         if n_outer is not None and not interrupted:
-            nested, interrupted = _nested(search, optuna, kept, mask, n_outer)
+            nested, interrupted = search_in_turn(search, optuna, kept, mask, n_outer)
     chosen = with_settings(study, settings, best)
     result = Tuning(trials, chosen.fit, chosen.network, float(best["value"]), metric, nested, interrupted)
     call: dict[str, Any] = {"label": label, "space": space, "n_trials": n_trials, "sampler": sampler, "metric": metric}
-    call |= {
-        "n_folds": n_folds,
-        "n_outer": n_outer,
-        "prune": prune,
-        "n_jobs": n_jobs,
-        "network": network,
-        "fit": fit,
-        "genes": genes,
-    }
-    call |= {"layer": layer, "use_rep": use_rep, "split": split, "rng": rng, "key_added": key_added}
+    call |= {"n_folds": n_folds, "n_outer": n_outer, "prune": prune, "n_jobs": n_jobs, "network": network, "fit": fit}
+    call |= {"genes": genes, "layer": layer, "use_rep": use_rep, "split": split, "rng": rng, "key_added": key_added}
     record = _slots.record(
         "tl.tune",
         call,
@@ -234,7 +221,7 @@ def tune(
         label=study.found.name,
         metric=metric,
         value=result.value,
-        best=_as_json(best, settings),
+        best=as_json(best, settings),
         logarithmic=json.dumps(trials.attrs["logarithmic"]),
         interrupted=interrupted,
         trials=columns_of(trials),
@@ -251,45 +238,8 @@ def _check(n_trials: int, sampler: str, metric: str, n_folds: int, n_outer: int 
     check_number("n_folds", n_folds, "folds", 2)
     if n_outer is not None:
         check_number("n_outer", n_outer, "folds", 2)
-    for name, value, known in (("sampler", sampler, ("tpe", "random", "grid")), ("metric", metric, tuple(DIRECTIONS))):
-        if value not in known:
-            msg = f"{name}={value!r} is not known. Choose one of {_slots.listing(known)}."
-            raise ValueError(msg)
-
-
-def _as_json(values: Mapping[str, Any], settings: Mapping[str, Distribution]) -> str:
-    """Write the chosen settings."""
-    return json.dumps(
-        {name: getattr(values[name], "item", lambda v=values[name]: v)() for name in settings}, sort_keys=True
-    )
-
-
-def _nested(
-    search: Search, optuna: Any, storage: Any, mask: np.ndarray, n_outer: int
-) -> tuple[pd.DataFrame | None, bool]:
-    """Run a search for each outer fold and judge its best network there; Ctrl-C keeps the folds that are done."""
-    found = _slots.restrict(search.study.found, mask, what="training rows")
-    study = replace(search.study, found=found)
-    done: list[Judged] = []
-    interrupted = False
-    for fold in _folds.at_random(found, n_outer, 0, np.random.default_rng([search.seed, 2]), "outer"):
-        try:
-            trials, interrupted = search.run(optuna, storage, fold.train, f"outer fold {fold.name}")
-            if interrupted:
-                break
-            best = best_trial(trials, search.metric)
-            start = time.perf_counter()
-            classifier = with_settings(study, search.settings, best).learn(fold.train, search.seed)
-            answers = study.answers(classifier, fold.test, time.perf_counter() - start)
-        except KeyboardInterrupt:
-            interrupted = True
-            break
-        answers["network"] = answers["network"]._replace(settings=_as_json(best, search.settings))
-        done.append(Judged(fold, answers, found.codes[fold.test]))
-    return (_folds.by_fold(done, len(found.classes)) if done else None), interrupted
-
-
-# --- Optuna -------------------------------------------------------------------------------------------------------------
+    check_known("sampler", sampler, ("tpe", "random", "grid"))
+    check_known("metric", metric, tuple(DIRECTIONS))
 
 
 @contextmanager

@@ -1,75 +1,36 @@
-"""A trained classifier on plain arrays: network, genes, classes, preprocessing and calibration in one file."""
+"""The trained classifier: what it predicts of plain arrays, and where it is kept."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from cellclf import _tensors, stats
-from cellclf._preprocessing import Preprocessing, normalise
-from cellclf.fit import Fit
+from cellclf._classifier import _bytes
+from cellclf._classifier._impression import Block, impression
+from cellclf._preprocessing import normalise
 from cellclf.fit._hardware import device_of
 from cellclf.fit._history import COLUMNS
-from cellclf.nn import Linear
-from cellclf.nn._registry import build, from_header, to_header
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+    from cellclf._preprocessing import Preprocessing
     from cellclf._types import Matrix
+    from cellclf.fit import Fit
     from cellclf.nn._network import Network
     from cellclf.nn._registry import Description
 
-FORMAT = 2
 BLOCK = 4096
+N_NAMED = 5  # classes that are named where a classifier is shown
 
 
-class Impression(NamedTuple):
-    """What a network makes of some cells.
-
-    Probabilities `proba` and `strangeness` for each class (n_cells, n_classes), `embedding` (n_cells, n_embedding), and the
-    `spread` of the members (n_cells). Without classes the first two have no columns.
-    """
-
-    proba: np.ndarray
-    embedding: np.ndarray
-    strangeness: np.ndarray
-    spread: np.ndarray
-
-    @property
-    def novelty(self) -> np.ndarray:
-        """How unlike the cells of the most similar class (n_cells); NaN without classes."""
-        return self.strangeness.min(axis=1) if self.strangeness.shape[1] else np.full(len(self.strangeness), np.nan)
-
-    @property
-    def nonconformity(self) -> np.ndarray:
-        """How badly each cell fits each class (n_cells, n_classes)."""
-        return stats.nonconformity(self.proba, self.strangeness)
-
-
-class Block(NamedTuple):
-    """Predictions for some cells: what the network makes of them, and probabilities of the linear network."""
-
-    network: Impression
-    linear_proba: np.ndarray
-
-    @property
-    def proba(self) -> np.ndarray:
-        """Probability of each class."""
-        return self.network.proba
-
-    @property
-    def embedding(self) -> np.ndarray:
-        """What the network's last layer sees."""
-        return self.network.embedding
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Classifier:
     """A trained classifier.
 
@@ -124,20 +85,26 @@ class Classifier:
     """
 
     description: Description
-    network: Network = field(repr=False)
-    linear: Network | None = field(repr=False)
-    genes: np.ndarray = field(repr=False)
+    network: Network
+    linear: Network | None
+    genes: np.ndarray
     classes: np.ndarray
-    preprocessing: Preprocessing = field(repr=False)
-    novelty: stats.Novelty | None = field(repr=False)
+    preprocessing: Preprocessing
+    novelty: stats.Novelty | None
     temperature: float
     linear_temperature: float
-    prior: np.ndarray = field(repr=False)
-    gene_norms: np.ndarray = field(repr=False)
+    prior: np.ndarray
+    gene_norms: np.ndarray
     options: Fit
-    epochs: dict[str, np.ndarray] = field(repr=False)
-    facts: dict[str, Any] = field(repr=False)
-    conformal: stats.Conformal | None = field(default=None, repr=False)
+    epochs: dict[str, np.ndarray]
+    facts: dict[str, Any]
+    conformal: stats.Conformal | None = None
+
+    def __repr__(self) -> str:
+        """Say what tells what apart, in a line."""
+        names = ", ".join(self.classes[:N_NAMED]) + (", …" if len(self.classes) > N_NAMED else "")
+        what = f"{len(self.classes)} classes ({names})" if len(self.classes) else "no classes"
+        return f"Classifier of {what} by {len(self.genes)} genes, {self.description}"
 
     @property
     def history(self) -> pd.DataFrame:
@@ -280,31 +247,7 @@ class Classifier:
         >>> cc.Classifier.from_bytes(clf.to_bytes()).to_bytes() == clf.to_bytes()
         True
         """
-        tensors: dict[str, np.ndarray] = {
-            "prior": self.prior,
-            "gene_norms": self.gene_norms,
-        }
-        groups = {
-            "network": _state(self.network),
-            "linear": _state(self.linear) if self.linear else {},
-            "preprocessing": self.preprocessing.tensors(),
-            "novelty": self.novelty.tensors() if self.novelty else {},
-            "conformal": self.conformal.tensors() if self.conformal else {},
-            "history": self.epochs,
-        }
-        tensors |= {f"{group}.{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
-        header = {
-            "format": FORMAT,
-            "network": to_header(self.description),
-            "genes": [str(name) for name in self.genes],
-            "classes": [str(name) for name in self.classes],
-            "preprocessing": self.preprocessing.header(),
-            "temperature": self.temperature,
-            "linear_temperature": self.linear_temperature,
-            "options": asdict(self.options),
-            "facts": self.facts,
-        }
-        return _tensors.pack(tensors, header)
+        return _tensors.pack(_bytes.arrays(self), _bytes.header(self))
 
     @classmethod
     def from_bytes(cls, data: bytes, *, source: str = "these bytes") -> Classifier:
@@ -334,7 +277,7 @@ class Classifier:
         >>> len(cc.Classifier.from_bytes(clf.to_bytes()).genes)
         765
         """
-        return cls._restore(*_tensors.unpack(data, source=source), source=source)
+        return cls(**_bytes.fields(*_tensors.unpack(data, source=source), source=source))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the classifier to a file; an existing one is replaced at once, never half.
@@ -392,81 +335,4 @@ class Classifier:
         >>> list(loaded.classes) == list(clf.classes)
         True
         """
-        return cls._restore(*_tensors.read(path), source=repr(str(path)))
-
-    @classmethod
-    def _restore(cls, tensors: dict[str, np.ndarray], header: dict[str, Any], *, source: str) -> Classifier:
-        """Rebuild the networks from the header and fill them from the tensors."""
-        if header.get("format") != FORMAT:
-            msg = (
-                f"{source} has model format {header.get('format')!r}; this version of cellclf reads {FORMAT}. "
-                "Update cellclf if the number is higher, else train the classifier again."
-            )
-            raise ValueError(msg)
-        options = Fit(**header["options"])
-        description = from_header(header["network"])
-        shape = len(header["genes"]), len(header["classes"])
-        with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
-            network = build(description, *shape, options.members)
-            linear = build(Linear(), *shape) if shape[1] else None
-        try:
-            network.load_state_dict(_tensor_group(tensors, "network"), strict=True)
-            if linear:
-                linear.load_state_dict(_tensor_group(tensors, "linear"), strict=True)
-        except RuntimeError as error:
-            msg = f"The weights in {source} do not fit its network: {error} The file is damaged; save the model again."
-            raise ValueError(msg) from error
-        return cls(
-            description=description,
-            network=network.eval(),
-            linear=linear and linear.eval(),
-            genes=np.array(header["genes"], dtype=object),
-            classes=np.array(header["classes"], dtype=object),
-            preprocessing=Preprocessing.restore(header["preprocessing"], _group(tensors, "preprocessing")),
-            novelty=stats.Novelty.restore(_group(tensors, "novelty")) if shape[1] else None,
-            temperature=header["temperature"],
-            linear_temperature=header["linear_temperature"],
-            prior=tensors["prior"],
-            gene_norms=tensors["gene_norms"],
-            options=options,
-            epochs=_group(tensors, "history"),
-            facts=header["facts"],
-            conformal=stats.Conformal.restore(_group(tensors, "conformal"), shape[1]),
-        )
-
-
-@torch.no_grad()
-def impression(
-    network: Network, novelty: stats.Novelty | None, temperature: float, inputs: np.ndarray, device: torch.device
-) -> Impression:
-    """Run a network, in evaluation mode, over cells as it reads them (n_cells, n_genes)."""
-    x = torch.from_numpy(inputs).to(device)
-    embedding = network.embed(x).cpu().numpy()
-    proba = torch.softmax(network(x) / temperature, dim=1).cpu().numpy()
-    if np.isnan(proba).any():
-        msg = (
-            f"The network gives no probabilities (NaN) for {int(np.isnan(proba).any(axis=1).sum())} cells: its weights are "
-            "not finite. Train it again, with a lower learning rate."
-        )
-        raise ValueError(msg)
-    if novelty is None:
-        return Impression(proba, embedding, np.zeros((len(x), 0)), np.zeros(len(x), dtype=np.float32))
-    each = (network.by_member(x) / temperature).cpu()
-    strangeness = novelty.by_class(inputs, embedding, each.numpy())
-    own = torch.softmax(each, dim=2).numpy()[np.arange(len(x)), :, proba.argmax(axis=1)]
-    return Impression(proba, embedding, strangeness, own.std(axis=1))
-
-
-def _state(module: torch.nn.Module) -> dict[str, np.ndarray]:
-    """Return a module's weights as arrays."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
-
-
-def _group(tensors: dict[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
-    """Return the arrays whose name starts with `group.`."""
-    return {name.removeprefix(f"{group}."): array for name, array in tensors.items() if name.startswith(f"{group}.")}
-
-
-def _tensor_group(tensors: dict[str, np.ndarray], group: str) -> dict[str, torch.Tensor]:
-    """Return the tensors whose name starts with `group.`."""
-    return {name: torch.from_numpy(np.array(array)) for name, array in _group(tensors, group).items()}
+        return cls(**_bytes.fields(*_tensors.read(path), source=repr(str(path))))
