@@ -31,7 +31,7 @@ def test_equals_a_bare_loop(blobs, optimiser, clip_norm):
             rule.param_groups[0]["lr"] = learning_rate(fit, step, 12)
             logits = torch.from_numpy(rows.x[batch]) @ weight.T + bias
             target = torch.from_numpy(rows.y[batch])
-            loss = functional.cross_entropy(logits, target, label_smoothing=0.05)
+            loss = functional.cross_entropy(logits, target, label_smoothing=fit.label_smoothing)
             rule.zero_grad()
             loss.backward()
             if clip_norm is not None:

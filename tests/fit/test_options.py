@@ -76,7 +76,7 @@ def test_defaults_are_what_the_benchmarks_were_run_with():
         "l2": (),
         "l1": 0.0,
         "group_l1": 0.0,
-        "label_smoothing": 0.05,
+        "label_smoothing": 0.02,
         "input_dropout": 0.2,
         "sampling": "shuffle",
         "class_weight": "sqrt",

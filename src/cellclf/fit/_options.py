@@ -133,7 +133,7 @@ class Fit:
     l2: Mapping[str, float] | Sequence[tuple[str, float]] = ()
     l1: float = 0.0
     group_l1: float = 0.0
-    label_smoothing: float = 0.05
+    label_smoothing: float = 0.02
     input_dropout: float = 0.2
     sampling: Sampling = "shuffle"
     class_weight: ClassWeight | None = "sqrt"
