@@ -33,6 +33,12 @@ def test_saved_and_loaded_predicts_the_same_bits(classifier, small_adata, tmp_pa
     assert back.history.equals(classifier.history)
 
 
+def test_it_is_shown_in_one_line_however_many_classes_there_are(classifier):
+    assert repr(classifier) == f"Classifier of 3 classes (B, NK, T/CD4) by 30 genes, {classifier.description}"
+    many = dataclasses.replace(classifier, classes=np.array([f"kind{i}" for i in range(300)], dtype=object))
+    assert repr(many).startswith("Classifier of 300 classes (kind0, kind1, kind2, kind3, kind4, …) by 30 genes, ")
+
+
 def test_another_process_predicts_the_same_bits(classifier, small_adata, tmp_path):
     """In a fresh interpreter: nothing but the file carries the model."""
     small_adata.write_h5ad(tmp_path / "a.h5ad")

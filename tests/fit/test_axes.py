@@ -104,7 +104,9 @@ def test_equals_a_bare_loop(rows):
     for epoch in (1, 2, 3):
         for index in batches(90, 16, seed=4, epoch=epoch):
             rule.param_groups[0]["lr"] = learning_rate(options, step, steps)
-            loss = cross_entropy(logits(genes[index]), torch.from_numpy(rows.y[index]), label_smoothing=STILL.label_smoothing)
+            loss = cross_entropy(
+                logits(genes[index]), torch.from_numpy(rows.y[index]), label_smoothing=STILL.label_smoothing
+            )
             rule.zero_grad()
             loss.backward()
             rule.step()

@@ -147,7 +147,7 @@ def train(
     >>> adata = sc.datasets.pbmc68k_reduced().raw.to_adata()
     >>> clf = cc.tl.train(adata, "bulk_labels")
     >>> clf
-    Classifier(description=MLP(...
+    Classifier of 10 classes (CD4+/CD25 T Reg, ...
     """
     fit, network = _start.settings(fit, start), network or (MLP() if start is None else start.description)
     to_header(network)  # an unknown network is refused before any work
