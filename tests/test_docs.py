@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import cellclf as cc
+from cellclf.fit._loop import MINIMUM_EPOCHS, MINIMUM_STEPS
 from cellclf.nn import _registry
 from cellclf.tl import _genes
 
@@ -184,5 +185,13 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_the_page_on_training_names_the_defaults() -> None:
     page = (ROOT / "docs" / "methods" / "training.md").read_text(encoding="utf-8")
     (width,) = cc.nn.MLP().hidden
-    for stated in (f"selects the {_genes.N_GENES} with", f"one hidden layer of {width} units"):
+    fit = cc.Fit()
+    for stated in (
+        f"or else selects {_genes.N_GENES} by what they tell",
+        f"one hidden layer of {width} units",
+        f"`Fit(axes={fit.axes})`",
+        f"`Fit(discriminant={fit.discriminant})`",
+        f"label smoothing (`Fit(label_smoothing={fit.label_smoothing})`)",
+        f"{MINIMUM_EPOCHS} epochs, and at least {MINIMUM_STEPS} steps",
+    ):
         assert stated in page
