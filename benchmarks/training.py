@@ -196,7 +196,7 @@ def main() -> None:
         folds = list(StratifiedKFold(5, shuffle=True, random_state=options.seed).split(y, y))
         network = None
         for method in options.methods:
-            if name in SLOW and method.startswith("LinearSVC"):
+            if name in SLOW and method == "LinearSVC":
                 continue
             predicted, seconds = pooled(adata, folds, METHODS[method], options.seed)
             for part, labels in predicted.items():

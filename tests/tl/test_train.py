@@ -417,7 +417,7 @@ class TestDiscriminant:
     def test_nothing_is_asked_without_validation_rows_or_from_given_weights(self, faint, quick):
         first = cc.tl.train(faint, "kind", network=MLP, fit=quick)
         assert cc.tl.train(faint, "kind", start=first, fit=quick).facts["discriminant"] == 0
-        few = faint[[0, 1, 60, 61, 140, 141]].copy()
+        few = faint[[0, 60, 140]].copy()  # none of which can be spared for validation
         assert cc.tl.train(few, "kind", network=MLP, fit=quick, split=None).facts["discriminant"] == 0
 
 
