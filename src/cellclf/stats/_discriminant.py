@@ -18,6 +18,7 @@ CELLS_PER_AXIS = 3
 SHRINKAGE = 0.01
 SPREAD = 0.05  # variance of the weight that is expected for the second of two classifiers
 STEEPEST = 20.0  # the largest weight of the first, one over the smallest temperature
+NEGLIGIBLE = 1e-9  # a weight that is the search's rounding, and differs with the number of threads
 
 
 def discriminant(
@@ -112,4 +113,5 @@ def best_weight(first: NDArray[Any], second: NDArray[Any], truth: NDArray[Any]) 
         return float(loss), slope + np.array([0.0, weights[1] / SPREAD])
 
     found = minimize(cost, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(1 / STEEPEST, STEEPEST), (0.0, STEEPEST)])
-    return float(found.x[1] / found.x[0])
+    weight = float(found.x[1] / found.x[0])
+    return weight if weight > NEGLIGIBLE else 0.0
