@@ -56,7 +56,7 @@ def quality(task: Task, cut: dict[str, Any]) -> dict[str, float]:
     for adata in scored:
         cc.pp.gene_scores(adata, "label", **cut)
     return {
-        by: f1_score(task.codes, task.predict(lambda f, by=by: chosen(scored[f], by)), average="macro") for by in BY
+        by: f1_score(task.codes, task.predict([chosen(adata, by) for adata in scored]), average="macro") for by in BY
     }
 
 

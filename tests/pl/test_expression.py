@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import gaussian_kde
 
 import cellclf as cc
 
@@ -31,6 +32,30 @@ def test_strips_hold_every_cell_and_the_mean(n_classes: int) -> None:
             np.testing.assert_array_equal(np.sort(places[:, 1]), np.sort(own))
             assert (np.abs(places[:, 0] - i) <= 0.35).all()
             assert means[i] == pytest.approx(own.mean())
+
+
+@pytest.mark.parametrize("kind", ["strip", "violin"])
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_two_classes_are_blue_and_red(kind: str, n_classes: int) -> None:
+    for ax in cc.pl.genes(cells_of(n_classes), ["b", "d"], kind=kind):
+        bodies = [each for each in ax.collections if not hasattr(each, "get_segments")]
+        colours = [tuple(np.round(255 * each.get_facecolor()[0, :3]).astype(int)) for each in bodies]
+        blue, red = (0, 0x72, 0xB2), (0xCC, 0x33, 0x11)
+        assert colours == ([blue, red] if n_classes == 2 else [blue] * n_classes)
+
+
+def test_violins_are_the_density_of_the_cells() -> None:
+    cells = cells_of(2)
+    values = cells.X[cells.obs["kind"] == "kind 1", 1]
+    body = [
+        each for each in cc.pl.genes(cells, "b", kind="violin")[0].collections if not hasattr(each, "get_segments")
+    ][1]
+    outline = body.get_paths()[0].vertices
+    assert (outline[:, 1].min(), outline[:, 1].max()) == (values.min(), values.max())
+    heights = np.linspace(values.min(), values.max(), 100)
+    density = gaussian_kde(values)(heights)
+    width = np.array([np.ptp(outline[np.isclose(outline[:, 1], height), 0]) for height in heights])
+    np.testing.assert_allclose(width / width.max(), density / density.max(), atol=1e-6)
 
 
 def test_strips_of_many_cells_are_thinned() -> None:

@@ -274,6 +274,55 @@ def test_backed(adata, tmp_path):
 
 
 @pytest.mark.realdata
+@pytest.mark.parametrize(("name", "batch"), [("pbmc_ifnb", "sample"), ("tcga11", "cancer")])
+def test_genes_that_tell_real_batches_score_nothing_within_them(realdata, name, batch):
+    adata = anndata.read_h5ad(realdata / f"{name}.h5ad")
+    codes = pd.factorize(adata.obs[batch])[0]
+    shares, plain, within = np.linspace(0.1, 0.9, codes.max() + 1)[codes], [], []
+    for seed in range(4):  # a label that follows the batch, and within it nothing
+        adata.obs["drawn"] = np.where(np.random.default_rng(seed).random(adata.n_obs) < shares, "yes", "no")
+        cc.pp.gene_scores(adata, "drawn", split=None)
+        cc.pp.gene_scores(adata, "drawn", batch=batch, split=None, key_added="x")
+        plain.append(adata.var[["mi_corrected", "mi_pvalue"]])
+        within.append(adata.var[["x_mi_corrected", "x_mi_pvalue"]])
+    plain, within = np.array(plain), np.array(within)
+    telling = plain[:, :, 0].mean(axis=0) > 0.02
+    assert telling.sum() > 100
+    assert np.median(plain[:, telling, 1]) < 1e-8
+    assert np.abs(within[:, telling, 0].mean(axis=0)).max() < 0.02
+    assert abs(within[:, telling, 0].mean()) < 1e-3
+    assert within[:, telling, 1].min() > 1e-5
+    for level in (0.5, 0.1):
+        assert (within[:, telling, 1] <= level).mean() == pytest.approx(level, rel=0.35)
+    if name == "pbmc_ifnb":
+        assert adata.var.loc["ISG15", "mi_corrected"] > 0.2
+        assert abs(adata.var.loc["ISG15", "x_mi_corrected"]) < 0.005
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "label", "batch"), [("pbmc_ifnb", "cell_type", "sample"), ("tcga11", "tissue_type", "cancer")]
+)
+def test_conditional_information_of_real_genes(realdata, name, label, batch):
+    adata = anndata.read_h5ad(realdata / f"{name}.h5ad")[:, ::400].copy()
+    x = adata.X.toarray() if sparse.issparse(adata.X) else np.asarray(adata.X)
+    cc.pp.gene_scores(adata, label, batch=batch, split=None)
+    cut = [np.searchsorted(own, x[:, j], side="right") for j, own in enumerate(edges_of(x))]
+    for j, bins in enumerate(cut):
+        expected = sum(
+            (own := (adata.obs[batch] == b).to_numpy()).mean() * mutual_info_score(bins[own], adata.obs[label][own])
+            for b in adata.obs[batch].unique()
+        )
+        assert adata.var["mi"].iloc[j] == pytest.approx(expected, abs=1e-12)
+
+
+def edges_of(x: np.ndarray) -> list[np.ndarray]:
+    """Give the cuts between bins of each gene."""
+    bins = cc.stats.bin_edges(x, np.ones(len(x), bool))
+    return [bins.of_gene(j)[1:] for j in range(x.shape[1])]
+
+
+@pytest.mark.realdata
 def test_divergence_ranks_genes_as_published(realdata):
     published = pd.read_csv(realdata / "pbmc_published_jsd_ranking.csv").drop_duplicates("gene").set_index("gene")
     adata = anndata.read_h5ad(realdata / "pbmc3k.h5ad")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import entropy, spearmanr
+from sklearn.metrics import mutual_info_score
 
 import cellclf as cc
 
@@ -113,6 +114,21 @@ def test_permuted_labels_leave_malat1_nothing(zheng, bins):
         pvalues.append(found.var["mi_pvalue"].to_numpy())
     assert np.abs(np.mean(scores, axis=0)).max() < 0.015
     assert np.min(pvalues) > 1e-3
+
+
+@pytest.mark.realdata
+def test_the_permutation_mean_is_nearer_to_chance_than_miller_and_madow(zheng):
+    label = zheng.obs["cell_type"].to_numpy().astype(str)
+    counts = zheng[:, "MALAT1"].X.toarray().ravel().astype(int)
+    rng = np.random.default_rng(0)
+    by_chance = np.mean([mutual_info_score(counts, rng.permutation(label)) for _ in range(100)])
+    cc.pp.gene_scores(zheng, "cell_type", bins="counts")
+    taken_off = zheng.var["mi"] - zheng.var["mi_corrected"]
+    assert taken_off["MALAT1"] == pytest.approx(by_chance, abs=0.008)
+    assert (np.unique(counts).size - 1) * (6 - 1) / (2 * 300) < by_chance - 0.02
+    once = np.asarray((zheng.X > 0).sum(axis=0)).ravel() == 1  # one cell tells the same under all permutations
+    np.testing.assert_allclose(zheng.var["mi_corrected"][once], 0, atol=1e-12)
+    assert (1 * (6 - 1) / (2 * 300) > 1.3 * taken_off[once]).all()
 
 
 @pytest.mark.realdata

@@ -39,10 +39,9 @@ def _explicit_zeros(x: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix((x.ravel()[keep], columns[keep], indptr), shape=x.shape)
 
 
-def _wide_indices(x: np.ndarray) -> sparse.csc_matrix:
-    csc = sparse.csc_matrix(x)
-    csc.indices, csc.indptr = csc.indices.astype(np.int64), csc.indptr.astype(np.int64)
-    return csc
+def _wide_indices(x: sparse.csr_matrix | sparse.csc_matrix) -> sparse.csr_matrix | sparse.csc_matrix:
+    x.indices, x.indptr = x.indices.astype(np.int64), x.indptr.astype(np.int64)
+    return x
 
 
 def _read_only(x: np.ndarray) -> np.ndarray:
@@ -73,7 +72,8 @@ STORAGES: dict[str, Callable[[np.ndarray], Any]] = {
     "csc_matrix": sparse.csc_matrix,
     "csc_array": sparse.csc_array,
     "csr-float64": lambda x: sparse.csr_matrix(x.astype(np.float64)),
-    "csc-64-bit": _wide_indices,
+    "csr-64-bit": lambda x: _wide_indices(sparse.csr_matrix(x)),
+    "csc-64-bit": lambda x: _wide_indices(sparse.csc_matrix(x)),
     "csr-unsorted": _unsorted,
     "csc-unsorted": lambda x: _unsorted(x.T).T,
     "csr-duplicates": _duplicated,

@@ -55,15 +55,16 @@ def slowly(
     given: list[int] | None = None,
     strata: np.ndarray | None = None,
 ) -> list[int]:
-    """Take genes with loops and fresh ridge regressions, from the first candidates of turns."""
+    """Take genes with loops and fresh ridge regressions, as many as rows, from the first candidates of turns; then in turns."""
     strata = np.zeros(len(x)) if strata is None else strata
     z = standardised(x, strata)
     y = standardised(np.stack([codes == code for code in np.unique(codes)], axis=1), strata)
     taken = list(given or [])
     free = np.setdiff1d(np.arange(len(scores)), taken)
-    pool = free[by_turns(scores[free])][: _coverage.CANDIDATES].tolist()
+    order = free[by_turns(scores[free])].tolist()
+    pool = order[: _coverage.CANDIDATES]
     best = scores[free].max(axis=0)
-    while len(taken) < n_genes and set(pool) - set(taken):
+    while len(taken) < min(n_genes, len(x)) and set(pool) - set(taken):
         model = Ridge(alpha=0.3, fit_intercept=False, solver="cholesky")
         left = y - model.fit(z[:, taken], y).predict(z[:, taken]) if taken else y
         gains = {}
@@ -72,7 +73,7 @@ def slowly(
                 told = np.mean([scores[gene, code] / best[code] for code in range(len(best))])
                 gains[gene] = told * sum(float(z[:, gene] @ left[:, code]) ** 2 for code in range(y.shape[1]))
         taken.append(max(gains, key=gains.__getitem__))
-    return taken
+    return [*taken, *(gene for gene in order if gene not in taken)][:n_genes]
 
 
 @given(arrays(np.float64, (7, 3), elements=st.sampled_from([0.0, 0.1, 0.2, 0.5])))
@@ -88,6 +89,18 @@ def test_equals_loops(x, codes, scores, n_genes, already):
     already = already[:n_genes]
     found = stats.covering(x, codes, scores, n_genes=n_genes, given=already)
     assert found.tolist() == slowly(x, codes, scores, n_genes, already)
+
+
+@pytest.mark.parametrize(
+    "already", [[], [7, 0, 31], list(range(30, 5, -1))], ids=["nothing", "three", "more than rows"]
+)
+def test_as_many_genes_as_rows_end_the_regression(x, codes, scores, already):
+    rows = np.arange(20) * 7
+    found = stats.covering(x[rows], codes[rows], scores, n_genes=40, given=already).tolist()
+    assert found == slowly(x[rows], codes[rows], scores, 40, already)
+    assert found != slowly(np.repeat(x[rows], 2, axis=0), np.repeat(codes[rows], 2), scores, 40, already)
+    for n in range(len(already), 40):
+        assert stats.covering(x[rows], codes[rows], scores, n_genes=n, given=already).tolist() == found[:n]
 
 
 def test_equals_loops_within_strata(x, codes, scores):
@@ -164,21 +177,22 @@ def test_after_many_genes_turns_go_on(x, codes, scores, monkeypatch):
     assert found[11:] == [gene for gene in free[by_turns(scores[free])] if gene not in found[:11]]
 
 
-def test_a_sample_keeps_every_class(x, codes, scores, monkeypatch):
-    monkeypatch.setattr(_coverage, "SAMPLE_ROWS", 50)
+@pytest.mark.parametrize("most", [50, 20])
+def test_a_sample_keeps_every_class(x, codes, scores, monkeypatch, most):
+    monkeypatch.setattr(_coverage, "SAMPLE_ROWS", most)
     codes = np.where(np.arange(150) < 3, 2, codes % 2)
     rows: list[int] = []
     sizes = np.bincount(codes)
-    least = [min(size, 8) for size in sizes]
+    least = [min(size, most // 6) for size in sizes]
     for code in range(3):
         own = np.flatnonzero(codes == code)
-        n_rows = least[code] + int((sizes[code] - least[code]) * (50 - sum(least)) / (150 - sum(least)))
+        n_rows = least[code] + int((sizes[code] - least[code]) * (most - sum(least)) / (150 - sum(least)))
         rows += [own[place * len(own) // n_rows] for place in range(n_rows)]
     rows.sort()
     assert set(range(3)) < set(rows)
-    assert 48 <= len(rows) <= 50
-    found = stats.covering(x, codes, scores, n_genes=15)
-    assert found.tolist() == slowly(x[rows], codes[rows], scores, 15)
+    assert most - 2 <= len(rows) <= most
+    found = stats.covering(x, codes, scores, n_genes=30)
+    assert found.tolist() == slowly(x[rows], codes[rows], scores, 30)
 
 
 def test_values_that_are_not_finite_are_refused(x, codes, scores):

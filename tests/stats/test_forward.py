@@ -107,6 +107,22 @@ def test_information_of_pairs_equals_scikit_learn(seed, n_rows, n_classes):
     assert joint[2] == shared[2] == 0
 
 
+def test_a_gene_is_three_rows_of_bits():
+    x, codes = problem(n_rows=3000)
+    packed = _pairs.pack(x, codes, np.arange(25))
+    assert packed.bits.dtype == np.uint64
+    assert packed.bits.nbytes <= 25 * 3 * ((codes >= 0).sum() / 8 + 4 * 8)  # up to a word for each of the four classes
+    b, y = binned(x, codes), codes[codes >= 0]
+    assert b.max() == 3
+    for code in range(4):
+        words = packed.bits[:, :, packed.borders[code] : packed.borders[code + 1]]
+        set_bits = np.sort(np.bitwise_count(words).sum(axis=2), axis=1)
+        for gene in range(25):
+            zero = stats.bin_edges(x, codes >= 0, bins="quantile", n_bins=4).zero_bins[gene]
+            sizes = [(b[y == code, gene] == place).sum() for place in range(4) if place != zero]
+            assert set_bits[gene].tolist() == sorted(sizes)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_storage_and_hidden_rows_do_not_matter(form):
     x, codes = problem()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import anndata
@@ -232,6 +233,18 @@ def test_nearest_genes(values, metric, k, way):
     assert set(zip(pairs.row.tolist(), pairs.col.tolist(), strict=True)) == nearest(square, k, metric)
     np.testing.assert_array_equal(pairs.data, square[pairs.row, pairs.col])
     assert found.has_sorted_indices
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_nearest_take_little_memory(metric):
+    x = sparse.random(60, 4000, 0.1, random_state=0, dtype=np.float32, format="csc")
+    similar(x[:, :50], metric, n_neighbors=5)  # what is loaded and compiled
+    tracemalloc.start()
+    found = similar(x, metric, n_neighbors=5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 4000**2 / 2  # half of the square that is not made
+    assert found.data.nbytes + found.indices.nbytes < 4000 * 2 * 5 * 16
 
 
 # -- On a device -------------------------------------------------------------------------

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing.process
+import os
+import subprocess
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +20,10 @@ from scipy import sparse
 
 import cellclf as cc
 from cellclf import stats
-from cellclf.stats import _contingency, _distributed, _pieces, _table, _whole_numbers
+from cellclf.stats import _contingency, _coverage, _distributed, _pairs, _pieces, _table, _whole_numbers
 from cellclf.stats._at_first_sight import count_at_first_sight
 from cellclf.stats._read_ahead import read_ahead
+from cellclf.stats._sample import sample_rows
 
 from .conftest import STORAGES
 
@@ -107,6 +112,34 @@ def reference(x: np.ndarray, codes: np.ndarray, bins: str) -> stats.ContingencyT
 def test_every_storage_gives_the_same_table(counts, codes, bins, name, tmp_path):
     x = EVERY[name](counts, tmp_path)
     assert_same(stats.cut_and_count(x, codes, n_classes=4, bins=bins), reference(counts, codes, bins))
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("name", EVERY)
+def test_every_storage_gives_what_genes_are_chosen_by(counts, codes, name, tmp_path):
+    x, genes = EVERY[name](counts, tmp_path), np.array([9, 2, 11, 5, 0])
+    for found, expected in zip(
+        _coverage._compared(x, codes, genes, codes % 2),
+        _coverage._compared(counts, codes, genes, codes % 2),
+        strict=True,
+    ):
+        assert found.tobytes() == expected.tobytes()
+    found, expected = (sample_rows(matrix, codes >= 0, 40) for matrix in (x, counts))
+    assert (found != expected).nnz == 0
+    found, expected = (_pairs.pack(matrix, codes, genes) for matrix in (x, counts))
+    assert found.bits.tobytes() == expected.bits.tobytes()
+    scores = np.random.default_rng(4).random((12, 4))
+    found, expected = (stats.covering(matrix, codes, scores, n_genes=12) for matrix in (x, counts))
+    assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("metric", ["correlation", "jaccard", "jsd", "mi"])
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_every_storage_gives_the_same_similarity(counts, codes, name, metric, tmp_path):
+    x = OUTSIDE[name](counts, tmp_path)
+    found, expected = (stats.similarity(m, codes >= 0, np.arange(12), metric=metric) for m in (x, counts))
+    assert found.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("n_bytes", [200_000, 2_000_000], ids=["small blocks", "one block"])
@@ -419,12 +452,77 @@ def test_an_anndata_read_lazily_is_scored_as_it_is(small_adata, suffix, tmp_path
     assert lazy.uns["summary"]["class_cells"].tolist() == small_adata.uns["summary"]["class_cells"].tolist()
 
 
-def test_no_process_is_started(counts, codes):
-    import multiprocessing
+@pytest.mark.parametrize("name", ["h5ad-csr", "dask-rows", "lazy-zarr-csr", "csr_matrix"])
+def test_no_process_is_started(small_adata, name, tmp_path, monkeypatch):
+    import dask
 
-    x = array.from_array(counts, chunks=(40, 12))
-    stats.cut_and_count(x, codes, n_classes=4)
-    assert multiprocessing.active_children() == []
+    class StartedError(Exception):
+        """A process was asked for."""
+
+    def refuse(*given: Any, **options: Any) -> None:
+        raise StartedError
+
+    adata = AnnData(EVERY[name](small_adata.X.toarray(), tmp_path), obs=small_adata.obs.copy())
+    for owner, start in (
+        (multiprocessing.process.BaseProcess, "start"),
+        (subprocess.Popen, "__init__"),
+        (os, "fork"),
+        (os, "posix_spawn"),
+    ):
+        monkeypatch.setattr(owner, start, refuse)
+    cc.pp.gene_scores(adata, "cell_type")
+    for redundancy in (None, 0.5, "mrmr", "jmi"):
+        cc.pp.select_genes(adata, 9, redundancy=redundancy)
+    for metric in ("correlation", "jaccard", "jsd", "mi"):
+        cc.pp.gene_similarity(adata, metric=metric, n_neighbors=3)
+    if name == "dask-rows":  # one that is asked for is seen
+        with dask.config.set(scheduler="processes"), pytest.raises(StartedError):
+            cc.pp.gene_scores(adata, "cell_type")
+
+
+def test_tables_are_added_as_a_tree(counts, codes, client, monkeypatch):
+    monkeypatch.setattr(_distributed, "PIECE_BYTES", 12 * 4 * 10)
+    x = stats.on_workers(counts, client)
+    depth, n_rows = _distributed.over(x, _one_piece, codes, combine=_deeper)
+    assert n_rows == 120
+    assert depth == 4  # twelve pieces, two by two
+
+
+def _one_piece(x: Any, codes: np.ndarray) -> tuple[int, int]:
+    return 0, len(codes)
+
+
+def _deeper(upper: tuple[int, int], lower: tuple[int, int]) -> tuple[int, int]:
+    return max(upper[0], lower[0]) + 1, upper[1] + lower[1]
+
+
+class Drawn:
+    """A dataset of counts that are drawn where they are read, so that none of them lies in memory."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, n_rows: int, most: int = 9) -> None:
+        self.shape, self.most = (n_rows, 300), most
+
+    def __getitem__(self, place: slice) -> np.ndarray:
+        row = np.arange(place.start, place.stop, dtype=np.int64)[:, None]
+        return (row * 7919 % (np.arange(300) + 10) % self.most).astype(np.float32)
+
+
+@pytest.mark.parametrize("bins", METHODS)
+def test_memory_does_not_grow_with_the_cells(bins, monkeypatch):
+    monkeypatch.setattr(_pieces, "BLOCK_BYTES", 1_000_000)
+    peaks = []
+    for n_rows in (10_000, 10_000, 40_000):  # the first for what is loaded and compiled
+        x, codes = Drawn(n_rows), np.arange(n_rows) % 3
+        tracemalloc.start()
+        table = stats.cut_and_count(x, codes, n_classes=3, bins=bins)
+        scores = stats.mutual_information_by_class(table)
+        stats.covering(x, codes, scores, n_genes=20)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    per_cell = (peaks[2] - peaks[1]) / 30_000
+    assert per_cell < 120  # of 1200 bytes that a cell takes: its class, and marks
 
 
 # -- Reading ahead -----------------------------------------------------------------

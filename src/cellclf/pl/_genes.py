@@ -36,8 +36,8 @@ def genes(
     """Draw how a few genes are expressed in each class.
 
     One panel for each gene. A strip shows the cells themselves (at most 1000 of a class, evenly spaced), a violin their
-    density; a black bar marks the mean. Two classes are drawn in blue and red, more in the colours scanpy keeps for the
-    label, else in grey and blue.
+    density; a black bar marks the mean. Classes are drawn in the colours scanpy keeps for the label, else two in blue
+    and red, more in blue.
 
     Parameters
     ----------

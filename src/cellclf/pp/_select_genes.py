@@ -59,7 +59,8 @@ def select_genes(
         corrected for chance as `mi_corrected` is and divided by that of the best gene for the class; :math:`e_c` is what a
         ridge regression on the genes taken before leaves unexplained of class :math:`c`, and the bracket the covariance of
         the gene with it, classes and genes standardised (and centred within batches, if the scores were made so) over at
-        most 2048 cells, after log(1 + x per 10 000) if these are counts. It needs the label from which the scores come.
+        most 2048 cells, after log(1 + x per 10 000) if these are counts. After 1000 genes, or as many as cells, the classes
+        take what is left in turns. It needs the label from which the scores come.
         `None`: so it is if `by` is the ``"mi"`` of :func:`cellclf.pp.gene_scores`, and neither `ascending` nor `redundancy`
         is given. `False`: the order of the column.
     redundancy

@@ -45,8 +45,9 @@ def covering(
     the least :math:`|e_c|^2 + 0.3\,|\beta_c|^2`, all of :math:`z` and :math:`y` centred and brought to length one. Each
     class counts the same, whatever its size; a gene that repeats others finds nothing left to explain, and so do the
     markers of a class that is told already: orthogonal matching pursuit :cite:p:`Pati1993`, softened, and weighted by what
-    the genes tell. Candidates are the first 3000 genes of :func:`turns`; after 1000 genes turns go on. What is taken first
-    does not depend on `n_genes`.
+    the genes tell. It ends after 1000 genes, or when there are as many genes as rows, given ones among them: such a regression
+    is saturated, and what is left is no more than the ridge leaves of single rows. Candidates are the first 3000 genes of
+    :func:`turns`; what is not taken follows in turns. What is taken first does not depend on `n_genes`.
 
     Parameters
     ----------
@@ -85,8 +86,9 @@ def covering(
     if n_genes > first.size and order.size:
         pool = np.concatenate([first, order[:CANDIDATES]])
         told = np.maximum(own, 0.0) / np.maximum(own.max(axis=0), np.finfo(float).tiny)
-        n_chosen = min(n_genes, first.size + CHOSEN, pool.size)
         values, classes = _compared(x, codes, pool, strata)
+        saturated = max(first.size, values.shape[1])
+        n_chosen = min(n_genes, first.size + CHOSEN, pool.size, saturated)
         taken = pool[_explaining(values, classes, told.mean(axis=1)[pool], n_chosen, first.size)]
     return np.concatenate([taken, order[~np.isin(order, taken)]])[:n_genes]
 
