@@ -2,6 +2,7 @@
 
 python benchmarks/importance_methods.py             twenty data sets (about four minutes on one core)
 python benchmarks/importance_methods.py --memory    memory of integrated gradients by the number of cells instead
+python benchmarks/importance_methods.py --explain   time of `tl.explain` by method, 5000 cells × 2000 genes, 30 classes
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
@@ -76,17 +79,36 @@ def anonymous() -> float:
     return int(line.split()[1]) / 1024
 
 
-def measure(n_cells: int, n_genes: int, n_steps: int) -> None:
-    """Print how much memory integrated gradients of so many cells take beyond the cells themselves, and their time."""
+def sparse_cells(n_cells: int, n_genes: int, n_classes: int) -> AnnData:
+    """Draw counts of which a twentieth is not zero, and classes that have nothing to do with them."""
     rng = np.random.default_rng(0)
     n_each = n_genes // 20
     columns = (rng.integers(0, 20, (n_cells, n_each)) + 20 * np.arange(n_each)).ravel().astype(np.int32)
     counts = rng.poisson(2.0, len(columns)).astype(np.float32) + 1
     x = csr_matrix((counts, columns, np.arange(0, len(columns) + 1, n_each)), shape=(n_cells, n_genes))
-    obs = pd.DataFrame(
-        {"kind": pd.Categorical(rng.choice(list("abcde"), n_cells))}, index=np.arange(n_cells).astype(str)
-    )
-    adata = AnnData(x, obs=obs)
+    kinds = pd.Categorical(rng.choice([f"class {k}" for k in range(n_classes)], n_cells))
+    return AnnData(x, obs=pd.DataFrame({"kind": kinds}, index=np.arange(n_cells).astype(str)))
+
+
+def time_explain(n_cells: int, n_genes: int, n_classes: int) -> None:
+    """Print how long it takes to explain so many cells, with each method."""
+    adata = sparse_cells(n_cells, n_genes, n_classes)
+    clf = cc.tl.train(adata, "kind", genes="all", fit=cc.Fit(epochs=2, device="cpu"))
+    print(f"{n_cells} × {n_genes}, {n_classes} classes; {torch.get_num_threads()} threads, {os.cpu_count()} cores\n")
+    print("| method | baseline | seconds (processor) |\n|---|---|---|", flush=True)
+    for method in ("integrated_gradients", "gradient_shap", "deep_lift"):
+        for baseline in ("mean", "class"):
+            options: dict[str, Any] = {"method": method, "baseline": baseline, "groupby": "kind"}
+            cc.tl.explain(adata, clf, rows=np.arange(n_cells) < 50, **options)  # loads what is needed
+            start, processor = time.perf_counter(), time.process_time()
+            cc.tl.explain(adata, clf, **options)
+            seconds, used = time.perf_counter() - start, time.process_time() - processor
+            print(f"| {method} | {baseline} | {seconds:.1f} ({used:.1f}) |", flush=True)
+
+
+def measure(n_cells: int, n_genes: int, n_steps: int) -> None:
+    """Print how much memory integrated gradients of so many cells take beyond the cells themselves, and their time."""
+    adata = sparse_cells(n_cells, n_genes, 5)
     few = adata[:1000].copy()
     clf = cc.tl.train(few, "kind", genes="all", fit=cc.Fit(epochs=2, device="cpu"))
     options: dict[str, Any] = {"method": "integrated_gradients", "n_steps": n_steps}
@@ -119,10 +141,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="data sets of each kind")
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument("--explain", action="store_true", help="measure the time of tl.explain instead")
     parser.add_argument("--steps", type=int, default=50, help="steps of integrated gradients whose memory is measured")
     arguments = parser.parse_args()
     if arguments.memory:
         memory(1000, arguments.steps)
+        return
+    if arguments.explain:
+        time_explain(5000, 2000, 30)
         return
     runs = range(arguments.runs)
     warnings.simplefilter("ignore", UserWarning)

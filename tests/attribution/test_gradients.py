@@ -95,6 +95,85 @@ NETWORKS = [
 ]
 
 
+@every_method
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("description", [*NETWORKS, "in-place"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_equals_captum_on_the_whole_network_class_by_class(
+    description: Linear | MLP | Autoencoder | CNN1d | str,
+    members: int,
+    method: str,
+    randomise: Callable[[Network], Network],
+    odd_networks: dict[str, type[Network]],
+) -> None:
+    own = description == "in-place"
+    network = randomise(
+        odd_networks[description](N_GENES, N_CLASSES) if own else description.build(N_GENES, N_CLASSES, members=members)
+    )
+    x, y, baselines = rows()
+    baselines[2] = baselines[0]
+    found = attributions(network, x, y, baselines, method=method, n_steps=None if method == "deep_lift" else 12, seed=3)
+
+    class Score(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return score(self.network, inputs)
+
+    peer = {"integrated_gradients": IntegratedGradients, "deep_lift": DeepLift, "gradient_shap": GradientShap}[method]
+    options = {
+        "integrated_gradients": {"n_steps": 12},
+        "deep_lift": {},
+        "gradient_shap": {"n_samples": 12, "stdevs": 0.0},
+    }
+    expected = torch.empty_like(x)
+    legacy = np.random.get_state()  # noqa: NPY002 (captum draws from it)
+    np.random.seed(3)  # noqa: NPY002
+    for k in range(N_CLASSES):
+        given = {"baselines": torch.from_numpy(baselines[k]), "target": k} | options[method]
+        expected[y == k] = peer(Score()).attribute(x[y == k], **given).detach()
+    np.random.set_state(legacy)  # noqa: NPY002
+    assert expected.abs().max() > 1e-3
+    np.testing.assert_allclose(found.values, expected.numpy(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "gradient_shap"])
+def test_the_first_layer_is_not_run_for_each_step(method: str, randomise: Callable[[Network], Network]) -> None:
+    network = randomise(MLP(hidden=(9,)).build(N_GENES, N_CLASSES))
+    x, y, baselines = rows()
+    seen = []
+    network.first_linear.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    attributions(network, x, y, baselines, method=method, n_steps=50)
+    assert sum(seen) == 2 * (N_ROWS + N_CLASSES)  # for the attributions, and for how far the scores are apart
+
+
+@pytest.mark.parametrize("kind", ["narrow", "wide", "convolution"])
+@pytest.mark.parametrize("method", ["integrated_gradients", "gradient_shap"])
+def test_what_is_expanded_into_steps_is_bounded(
+    method: str,
+    kind: str,
+    randomise: Callable[[Network], Network],
+    odd_networks: dict[str, type[Network]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    build = odd_networks["convolution"] if kind == "convolution" else MLP(hidden=(3 if kind == "narrow" else 40,)).build
+    network, seen = randomise(build(N_GENES, N_CLASSES)), []
+    entry = "forward" if kind == "convolution" else "after_first"
+    run = getattr(network, entry)
+
+    def watched(inputs: torch.Tensor) -> torch.Tensor:
+        seen.append(inputs.numel() * inputs.element_size())
+        return run(inputs)
+
+    monkeypatch.setattr(network, entry, watched)
+    monkeypatch.setattr(_gradients, "CPU_BYTES", 2**14)
+    x, y, baselines = rows()
+    attributions(network, x.repeat(9, 1), y.repeat(9), baselines, method=method, n_steps=10)
+    assert 2**12 < max(seen) <= 2**14
+
+
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("description", NETWORKS)
 def test_integrated_gradients_are_complete_in_every_network(

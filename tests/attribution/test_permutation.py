@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -167,6 +168,49 @@ def test_a_network_that_reads_its_hidden_values_twice(randomise: Callable[[Netwo
     network = randomise(Residual())
     x, y = rows(0.1)
     assert_same(permutation_importance(network, x, y), slow(network, x, y, n_repeats=5, seed=0))
+
+
+class Counting(Network):
+    """A network that writes down how many rows it is given, whole or behind its first layer."""
+
+    seen: ClassVar[list[int]] = []  # shared with copies
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.map = torch.nn.Linear(N_GENES, N_CLASSES)
+        self.first_linear = self.map if kind == "first-layer" else None
+
+    def after_first(self, hidden: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(hidden))
+        return torch.tanh(hidden)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.after_first(self.map(x))
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        return self(x)
+
+
+@pytest.mark.parametrize("n_repeats", [1, 3])
+@pytest.mark.parametrize("kind", ["first-layer", "whole"])
+def test_only_rows_whose_value_changed_are_run(
+    kind: str, n_repeats: int, randomise: Callable[[Network], Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = randomise(Counting(kind))
+    x, y = rows(0.1)
+    x[:, 4] = 0.7
+    values = x.numpy()
+    runs = 0
+    for repeat in range(n_repeats):
+        order = np.random.default_rng([0, repeat]).permutation(N_ROWS)
+        for row, gene in zip(*np.nonzero(values[order] != values), strict=True):
+            common = values[order[row], gene] == -0.3
+            runs += n_repeats == 1 or not common
+    if n_repeats > 1:  # to lose one's value to that of most cells is the same in every repeat
+        runs += int(((values != -0.3) & (np.ptp(values, axis=0) > 0)).sum())
+    monkeypatch.setattr(Counting, "seen", [])
+    permutation_importance(network, x, y, n_repeats=n_repeats)
+    assert sum(Counting.seen) == N_ROWS + runs < N_ROWS * (1 + n_repeats * N_GENES / 4)
 
 
 def test_an_unknown_measure() -> None:

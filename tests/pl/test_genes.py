@@ -44,6 +44,23 @@ def test_weights_have_no_errors(adata: AnnData) -> None:
     assert ax.get_xlabel() == "Sum of absolute weights in the first layer"
 
 
+@pytest.mark.parametrize(
+    ("record", "label"),
+    [
+        ({"method": "permutation", "measure": "loss"}, "Rise of the log loss when shuffled (nats)|repeats"),
+        ({"method": "permutation", "measure": "macro_f1"}, "Fall of the macro-F1 when shuffled|repeats"),
+        ({"method": "ablation", "measure": "accuracy"}, "Fall of the accuracy without its group|repeats"),
+        ({"method": "integrated_gradients"}, "Mean size of the attribution (integrated gradients)|cells"),
+        ({"method": "gradient_shap"}, "Mean size of the attribution (gradient SHAP)|cells"),
+    ],
+    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
+)
+def test_the_axis_says_what_was_measured(adata: AnnData, record: dict[str, str], label: str) -> None:
+    adata.uns["importance"] |= record
+    what, scatter = label.split("|")
+    assert cc.pl.importance(adata).get_xlabel() == f"{what}\nmean ± standard error of the {scatter}"
+
+
 def test_genes_that_chance_may_explain_are_hollow(adata: AnnData) -> None:
     adata.var["importance_qvalue"] = np.where(np.arange(adata.n_vars) % 2, 0.9, 0.0)
     ax = cc.pl.importance(adata, n_genes=6)

@@ -39,16 +39,47 @@ def test_all_genes_are_the_classifier_trained_again(adata: AnnData) -> None:
     assert found.loc[found["mode"] == "all", "log_loss"].item() == pytest.approx(loss, rel=0.2)
 
 
-def test_genes_that_are_removed_are_not_read(adata: AnnData) -> None:
-    options = {"ranking": "importance", "sizes": [3], "modes": ["remove"], "orders": ["ranked"], "n_repeats": 1}
+@pytest.mark.parametrize("mode", ["remove", "keep"])
+@pytest.mark.parametrize("given", [False, True], ids=["ranking", "set"])
+def test_genes_that_are_taken_away_are_not_read(adata: AnnData, mode: str, given: bool) -> None:
+    first = adata.var["importance"].nlargest(3).index
+    options = {"modes": [mode], "n_repeats": 1}
+    options |= {"genes": list(first), "orders": "given"} if given else {"sizes": [3], "orders": "ranked"}
     before = cc.tl.ablation(adata, **options).summary
-    gone = adata.var_names.get_indexer(adata.var["importance"].nlargest(3).index)
+    gone = np.flatnonzero(adata.var_names.isin(first) == (mode == "remove"))
     x = adata.X.toarray()
     x[:, gone] = np.random.default_rng(0).permuted(x[:, gone], axis=1)  # totals stay
     adata.X = x
     after = cc.tl.ablation(adata, **options).summary
-    pd.testing.assert_frame_equal(before[before["mode"] == "remove"], after[after["mode"] == "remove"])
+    pd.testing.assert_frame_equal(before[before["mode"] == mode], after[after["mode"] == mode])
     assert (before["log_loss"] != after["log_loss"]).any()
+
+
+def test_which_trainings_there_are() -> None:
+    ranked = np.random.default_rng(5).permutation(12)
+    given = np.array([2, 7, 9])
+    sizes, modes = np.array([1, 4]), ("remove", "keep")
+    along = _trials.along_ranking(ranked, sizes, modes, ("ranked", "random"), 3, np.random.default_rng(0))
+    of_sets = _trials.of_sets({"mine": given}, 12, modes, ("given", "random"), 3, np.random.default_rng(0))
+    assert (len(along), len(of_sets)) == (3 * (1 + 2 * 2 * 2), 3 * (1 + 2 * 2))
+    for trials, mine in ((along, ranked), (of_sets, given)):
+        drawn = []
+        for repeat in range(3):
+            part = [trial for trial in trials if trial.repeat == repeat]
+            assert len({trial.seed for trial in part}) == 1
+            chosen = {
+                (t.mode, t.order, t.n_genes): set(t.kept) if t.mode == "keep" else set(range(12)) - set(t.kept)
+                for t in part[1:]
+            }
+            assert (part[0].mode, set(part[0].kept)) == ("all", set(range(12)))
+            for (mode, order, size), genes in chosen.items():
+                assert len(genes) == size
+                assert genes == chosen["keep" if mode == "remove" else "remove", order, size]
+                if order != "random":
+                    assert genes == set(mine[:size])
+            drawn.append(frozenset(chosen["keep", "random", max(t.n_genes for t in part[1:])]))
+        assert len(set(drawn)) == 3  # chance anew in each repeat
+        assert len({trial.seed for trial in trials}) == 3
 
 
 @pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")

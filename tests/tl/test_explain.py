@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+import torch
 from anndata import AnnData
 from scipy.sparse import issparse
 from scipy.stats import ttest_1samp
@@ -104,6 +107,29 @@ def test_scanpy_draws_it(adata: AnnData) -> None:
     assert "filtered" in adata.uns
 
 
+def test_gene_set_tools_take_it(adata: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    cc.tl.explain(adata, baseline="zeros")
+    sets = {group: {f"gene{j}" for j in range(3 * k, 3 * k + 3)} for k, group in enumerate(["B", "NK", "T/CD4"])}
+    overlap = sc.tl.marker_gene_overlap(adata, sets, key="cellclf_explain", top_n_markers=3, inplace=False)
+    np.testing.assert_array_equal(overlap.loc[list(sets), list(sets)], 3 * np.eye(3))
+    asked = []
+
+    class Service:
+        """What scanpy asks, without the network."""
+
+        def __init__(self, **_: object) -> None: ...
+
+        def profile(self, genes: object, **_: object) -> pd.DataFrame:
+            asked.append(genes)
+            return pd.DataFrame()
+
+    monkeypatch.setitem(sys.modules, "gprofiler", SimpleNamespace(GProfiler=Service))
+    sc.queries.enrich(adata, "NK", key="cellclf_explain", pval_cutoff=0.05)
+    found = table(adata, "NK")
+    assert list(asked[0]) == found.index[found["pvals_adj"] < 0.05].tolist()
+    assert set(asked[0]) > sets["NK"]
+
+
 @pytest.mark.parametrize("file", ["cells.h5ad", "cells.zarr"])
 def test_files_keep_it(adata: AnnData, tmp_path: Path, file: str) -> None:
     cc.tl.explain(adata, attribution_layer=True)
@@ -124,6 +150,47 @@ def test_attributions_of_chosen_cells(adata: AnnData) -> None:
     np.testing.assert_allclose(layer.toarray(), np.where(mask[:, None], parts, 0), atol=1e-5)
     assert adata.uns["cellclf_explain"]["n_rows"] == 40
     assert layer[~mask].nnz == layer[:, 20:].nnz == 0
+    cc.tl.explain(adata, baseline="zeros", attribution_layer=True)
+    assert ((adata.layers["cellclf_attribution"] != 0) > (adata.X != 0)).nnz == 0  # what is not expressed says nothing
+    cc.tl.explain(adata, key_added="without_explain")
+    assert list(adata.layers) == ["cellclf_attribution"]
+
+
+@pytest.mark.parametrize("baseline", ["mean", "zeros"])
+def test_the_gap_is_what_the_parts_leave(adata: AnnData, baseline: str) -> None:
+    cc.tl.explain(adata, baseline=baseline, n_steps=2, attribution_layer=True)
+    clf = cc.Classifier.from_bytes(adata.uns["cellclf"]["model"].tobytes())
+    _, values = slow(adata)
+    values = values[:, adata.var_names.get_indexer(clf.genes)]
+    start = clf.preprocessing.fill if baseline == "mean" else np.zeros_like(clf.preprocessing.fill)
+    with torch.no_grad():
+        x = torch.from_numpy(clf.inputs(np.concatenate([start[None], values])))
+        logits = clf.network(x).double().numpy() / clf.temperature
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    called = logits[1:].argmax(axis=1)
+    change = centred[1:][np.arange(120), called] - centred[0, called]
+    gap = (
+        np.abs(np.asarray(adata.layers["cellclf_attribution"].sum(axis=1)).ravel() - change).sum()
+        / np.abs(change).sum()
+    )
+    assert gap > 1e-3
+    assert adata.uns["cellclf_explain"]["completeness_gap"] == pytest.approx(gap, rel=1e-3)
+
+
+def test_never_more_than_a_block_of_cells_is_attributed_at_once(
+    adata: AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attribute, sizes = _attributed.attributions, []
+
+    def watched(network: object, x: np.ndarray, *arguments: object, **options: object) -> object:
+        sizes.append(len(x))
+        return attribute(network, x, *arguments, **options)
+
+    monkeypatch.setattr(_attributed, "attributions", watched)
+    monkeypatch.setattr(_attributed, "AT_ONCE", 50)
+    cc.tl.explain(adata)
+    cc.tl.importance(adata, method="integrated_gradients", rows=np.ones(120, dtype=bool))
+    assert sizes == [50, 50, 20] * 2
 
 
 def test_what_is_written(adata: AnnData) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from anndata import AnnData
 from scipy.sparse import csc_matrix, csr_matrix
+from sklearn.metrics import accuracy_score, f1_score
 from torch.nn.functional import cross_entropy
 
 import cellclf as cc
@@ -41,14 +42,20 @@ def carried(adata: AnnData) -> cc.Classifier:
     return cc.Classifier.from_bytes(adata.uns["cellclf"]["model"].tobytes())
 
 
+def read(adata: AnnData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what the network reads of every cell, its class, and where the classifier's genes stand."""
+    clf = carried(adata)
+    columns = adata.var_names.get_indexer(clf.genes)
+    counts = adata.X.toarray()
+    values = np.log1p(counts[:, columns] / counts.sum(axis=1, keepdims=True) * 1e4).astype(np.float32)
+    return clf.inputs(values), pd.Index(clf.classes).get_indexer(adata.obs["cell_type"].astype(str)), columns
+
+
 def slow(adata: AnnData, mask: np.ndarray, n_repeats: int) -> tuple[np.ndarray, np.ndarray]:
     """Shuffle the scaled values of each gene in turn and run the whole network; rise per gene, repeat and row."""
     clf = carried(adata)
-    columns = adata.var_names.get_indexer(clf.genes)
-    counts = adata.X.toarray()[mask]
-    values = np.log1p(counts[:, columns] / counts.sum(axis=1, keepdims=True) * 1e4).astype(np.float32)
-    x = torch.from_numpy(clf.inputs(values))
-    y = torch.from_numpy(pd.Index(clf.classes).get_indexer(adata.obs["cell_type"].astype(str))[mask])
+    inputs, codes, columns = read(adata)
+    x, y = torch.from_numpy(inputs[mask]), torch.from_numpy(codes[mask])
     seed = int(np.random.default_rng(0).integers(2**62))
 
     def losses(inputs: torch.Tensor) -> np.ndarray:
@@ -186,6 +193,33 @@ def test_a_gene_that_is_constant_where_it_is_measured_is_exactly_zero(
     assert adata.var["importance"].ne(0).sum() > 10
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"null": None},
+        *({"method": "weights", "norm": norm, "null": None} for norm in ("sum", "l2", "path")),
+        *({"method": method, "baseline": base} for method in GRADIENTS for base in ("mean", "zeros", "class")),
+    ],
+    ids=lambda options: "-".join(str(value) for value in options.values() if value) or "permutation",
+)
+@pytest.mark.parametrize("power", [0.75, 0.0])
+def test_a_gene_that_never_varies_is_exactly_zero_by_every_method(
+    small_adata: AnnData, options: dict[str, str | None], power: float
+) -> None:
+    x = np.log1p(small_adata.X.toarray())
+    x[:, 4], x[:, 11] = 0.7, 0
+    small_adata.X = csr_matrix(x)
+    fit = cc.Fit(epochs=3, batch_size=16, device="cpu", information_power=power)
+    cc.tl.train(small_adata, "cell_type", network=cc.nn.MLP(hidden=(8,)), fit=fit, genes="all")
+    cc.tl.importance(small_adata, **options)
+    silent = small_adata.var_names.isin(["gene4", "gene11"])
+    assert (small_adata.var.loc[silent, "importance"] == 0).all()
+    told = [gene for gene in PLANTED if gene != "gene4"]
+    assert (small_adata.var.loc[told, "importance"] != 0).all()
+    if "importance_by_class" in small_adata.varm:
+        assert (small_adata.varm["importance_by_class"][silent] == 0).all()
+
+
 def test_copy_and_key_added(adata: AnnData) -> None:
     before = keys(adata)
     copy = cc.tl.importance(adata, key_added="needed", copy=True)
@@ -242,17 +276,21 @@ def test_files_keep_what_is_written(adata: AnnData, tmp_path: Path, file: str, m
     assert ("importance_by_class" in back.varm) == (method == "permutation")
 
 
-def test_weights_are_the_sums_for_scaled_genes(adata: AnnData) -> None:
+@pytest.mark.parametrize("norm", ["sum", "l2"])
+def test_weights_are_added_up_for_scaled_genes(adata: AnnData, norm: str) -> None:
     before = keys(adata)
-    cc.tl.importance(adata, method="weights")
+    cc.tl.importance(adata, method="weights", norm=norm)
     clf = carried(adata)
     weight = clf.network.first_linear.weight.detach().numpy()
     expected = pd.Series(0.0, adata.var_names)
     for j, gene in enumerate(clf.genes):
-        expected[gene] = sum(abs(float(w)) for w in weight[:, j]) * float(clf.preprocessing.weight[j])
+        each = [abs(float(w)) for w in weight[:, j]]
+        size = sum(each) if norm == "sum" else sum(w**2 for w in each) ** 0.5
+        expected[gene] = size * float(clf.preprocessing.weight[j])
     np.testing.assert_allclose(adata.var["importance"], expected, rtol=1e-6)
     assert expected.max() > 0
     assert adata.var["importance_se"].isna().all()
+    assert adata.uns["importance"]["norm"] == norm
     after = keys(adata)
     assert {(slot, key) for slot in after for key in after[slot] - before[slot]} == set(WRITTEN) - {WRITTEN[3]}
 
@@ -464,6 +502,49 @@ def test_accuracy_and_macro_f1(adata: AnnData) -> None:
         assert adata.var[measure].abs().max() <= 1
 
 
+@pytest.mark.parametrize("measure", ["loss", "accuracy", "macro_f1"])
+@pytest.mark.parametrize("within", [None, "batch", "cell_type"])
+def test_groups_and_strata_equal_running_the_whole_network(adata: AnnData, measure: str, within: str | None) -> None:
+    adata.obs["batch"] = pd.Categorical.from_codes(np.arange(120) % 4 - 1, categories=["x", "y", "z"])  # -1: missing
+    groups = {"first": PLANTED, "noise": ["gene16", "gene15", "gene25"]}
+    cc.tl.importance(adata, measure=measure, groups=groups, within=within, n_repeats=2, rows="train")
+    mask = (adata.obs["split"] == "train").to_numpy()
+    clf, (inputs, codes, _) = carried(adata), read(adata)
+    x, y = inputs[mask], codes[mask]
+
+    def judged(inputs: np.ndarray) -> float:
+        with torch.no_grad():
+            logits = (clf.network(torch.from_numpy(inputs)) / clf.temperature).double()
+        if measure == "loss":
+            return float(cross_entropy(logits, torch.from_numpy(y)))
+        guess = logits.argmax(dim=1).numpy()
+        return -accuracy_score(y, guess) if measure == "accuracy" else -f1_score(y, guess, average="macro")
+
+    batch = None if within is None else adata.obs[within].astype(object).where(adata.obs[within].notna(), None)[mask]
+    seed = int(np.random.default_rng(0).integers(2**62, size=2)[0])
+    sets = [[*groups["first"]], ["gene15", "gene16"], *([f"gene{j}"] for j in range(9, 20) if j not in {15, 16})]
+    rises = np.zeros((len(sets), 2))
+    for repeat in range(2):
+        generator, order = np.random.default_rng([seed, repeat]), np.arange(len(x))
+        if batch is None:
+            order = generator.permutation(len(x))
+        else:
+            for name in sorted(batch.unique(), key=repr):
+                rows = np.flatnonzero(batch.isna() if name is None else batch == name)
+                order[rows] = generator.permutation(rows)
+        for line, genes in enumerate(sets):
+            places = pd.Index(clf.genes).get_indexer(genes)
+            shuffled = x.copy()
+            shuffled[:, places] = x[order][:, places]
+            rises[line, repeat] = judged(shuffled) - judged(x)
+    assert np.abs(rises[0]).max() > 1e-3
+    for line, genes in enumerate(sets):
+        error = rises[line].std(ddof=1) / np.sqrt(2)
+        np.testing.assert_allclose(adata.var.loc[genes, "importance"], rises[line].mean(), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(adata.var.loc[genes, "importance_se"], error, rtol=0, atol=1e-6)
+    assert adata.uns["importance"]["unshuffled"] == pytest.approx(abs(judged(x)), abs=1e-6)
+
+
 def test_groups_are_shuffled_together_and_shared(adata: AnnData) -> None:
     groups = {"first": PLANTED, "noise": ["gene15", "gene16"], "unread too": ["gene17", "gene25"]}
     cc.tl.importance(adata, groups=groups, rows="train")
@@ -491,6 +572,29 @@ def test_correlated_genes_form_clusters(small_adata: AnnData) -> None:
     assert joined[["gene0", "gene10", "gene11", "gene12"]].nunique() == 1
     cc.tl.importance(small_adata, groups=5, rows="train")
     assert small_adata.var["importance_group"].nunique() <= 5
+
+
+@pytest.mark.parametrize("groups", [0.3, 6])
+def test_clusters_are_joined_by_average_correlation(adata: AnnData, groups: float) -> None:
+    cc.tl.importance(adata, groups=groups, rows="train", n_repeats=1)
+    x = read(adata)[0][(adata.obs["split"] == "train").to_numpy()]
+    varying = np.flatnonzero(np.ptp(x, axis=0) > 0)  # others tell nothing, and have no weight
+    near = np.abs(np.corrcoef(x[:, varying].T.astype(np.float64)))
+    clusters = [[j] for j in range(len(varying))]
+    while True:  # the two that are nearest on average, until none is near enough or few are left
+        pairs = [
+            (near[np.ix_(one, other)].mean(), i, j)
+            for i, one in enumerate(clusters)
+            for j, other in enumerate(clusters[:i])
+        ]
+        best, i, j = max(pairs)
+        if best < groups if groups < 1 else len(clusters) <= groups:
+            break
+        clusters[j] += clusters.pop(i)
+    expected = {frozenset(f"gene{varying[j]}" for j in cluster) for cluster in clusters if len(cluster) > 1}
+    joined = adata.var["importance_group"].dropna()
+    assert {frozenset(joined.index[joined == name]) for name in joined.cat.categories} == expected
+    assert len(expected) > 1
 
 
 def test_constant_genes_are_in_no_cluster() -> None:
@@ -759,20 +863,42 @@ def test_gradients(adata: AnnData, method: str, baseline: str) -> None:
     assert set(importance.nlargest(9).index) == set(PLANTED)
 
 
-def test_gradients_equal_the_attributions_of_all_rows_at_once(adata: AnnData) -> None:
-    clf = carried(adata)
-    cc.tl.importance(adata, method="deep_lift", baseline="zeros", rows=np.ones(120, bool))
-    counts = adata.X.toarray()
-    columns = adata.var_names.get_indexer(clf.genes)
-    values = np.log1p(counts[:, columns] / counts.sum(axis=1, keepdims=True) * 1e4).astype(np.float32)
-    y = pd.Index(clf.classes).get_indexer(adata.obs["cell_type"].astype(str))
-    baseline = clf.inputs(np.zeros((1, len(columns)), dtype=np.float32))
-    found = attributions(
-        clf.network, clf.inputs(values), y, [baseline] * 3, method="deep_lift", temperature=clf.temperature
-    ).values
-    np.testing.assert_allclose(adata.var["importance"].to_numpy()[columns], np.abs(found).mean(axis=0), atol=1e-6)
-    error = np.abs(found).std(axis=0, ddof=1) / np.sqrt(120)
-    np.testing.assert_allclose(adata.var["importance_se"].to_numpy()[columns], error, atol=1e-6)
+@pytest.mark.parametrize("method", GRADIENTS)
+@pytest.mark.parametrize("baseline", ["mean", "zeros", "class"])
+def test_gradients_and_their_gap_are_those_of_all_rows_at_once(adata: AnnData, method: str, baseline: str) -> None:
+    steps = {} if method == "deep_lift" else {"n_steps": 3}  # few, so that there is a gap to be reported
+    cc.tl.importance(adata, method=method, baseline=baseline, rows=np.ones(120, bool), **steps)
+    clf, (x, y, columns) = carried(adata), read(adata)
+    if baseline == "class":
+        train = (adata.obs["split"] == "train").to_numpy()
+        means = np.stack([x[train & (y == k)].mean(axis=0) for k in range(3)])
+        compared = [np.delete(means, k, axis=0) for k in range(3)]
+    else:
+        nothing = np.zeros((1, len(columns)), dtype=np.float32)
+        compared = [clf.inputs(clf.preprocessing.fill[None] if baseline == "mean" else nothing)] * 3
+    seed = int(np.random.default_rng(0).integers(2**61))
+    given = {"method": method, "temperature": clf.temperature, "seed": seed} | steps
+    parts = attributions(clf.network, x, y, compared, **given).values
+    importance = adata.var.iloc[columns]
+    np.testing.assert_allclose(importance["importance"], np.abs(parts).mean(axis=0), atol=1e-6)
+    error = np.abs(parts).std(axis=0, ddof=1) / np.sqrt(120)
+    np.testing.assert_allclose(importance["importance_se"], error, atol=1e-6)
+    for k in range(3):
+        of_class = np.abs(parts[y == k]).mean(axis=0)
+        np.testing.assert_allclose(adata.varm["importance_by_class"][columns, k], of_class, atol=1e-6)
+
+    def score(inputs: np.ndarray, k: int) -> np.ndarray:
+        with torch.no_grad():
+            logits = clf.network(torch.from_numpy(inputs.astype(np.float32))).double().numpy() / clf.temperature
+        return (logits - logits.mean(axis=1, keepdims=True))[:, k]
+
+    start = [rows if method == "gradient_shap" else rows.mean(axis=0, keepdims=True) for rows in compared]
+    below = [score(rows, k).mean() for k, rows in enumerate(start)]
+    change = np.array([score(x[[i]], k)[0] - below[k] for i, k in enumerate(y)])
+    gap = np.abs(parts.sum(axis=1) - change).sum() / np.abs(change).sum()
+    assert adata.uns["importance"]["completeness_gap"] == pytest.approx(gap, rel=1e-3, abs=1e-5)
+    assert gap > 1e-3 or method == "deep_lift"
+    assert adata.uns["importance"]["baseline"] == baseline
 
 
 @pytest.mark.parametrize("method", ["permutation", "weights", *GRADIENTS])

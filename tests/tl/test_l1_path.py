@@ -42,7 +42,7 @@ def weights_of(network: object) -> np.ndarray:
 def test_each_row_is_the_training_with_that_penalty(small_adata: AnnData, penalty: str, strength: float) -> None:
     adata = small_adata  # with labels that are right, the last epoch is the best
     cc.pp.split(adata, fractions=(0.5, 0.25, 0.25))
-    plain = replace(FIT, epochs=6, learning_rate=0.005, discriminant=False)  # it is for validation rows to want
+    plain = replace(FIT, epochs=6, learning_rate=0.005, stacking=False)  # it is for validation rows to want
     row = path_of(adata, fit=plain).trainings.set_index(["penalty", "strength"]).loc[(penalty, strength)]
     fit = plain if penalty == "none" else replace(plain, **{penalty: strength})
     classifier = cc.tl.train(adata, network=MLP, fit=fit, genes="all")
@@ -56,6 +56,8 @@ def test_each_row_is_the_training_with_that_penalty(small_adata: AnnData, penalt
     assert (row["min"], row["max"]) == (weights.min(), weights.max())
     first = classifier.network.first_linear.weight.detach().abs().amax(dim=0).numpy()
     assert row["genes_left"] == ((first >= 1e-5) & (classifier.preprocessing.weight > 0)).sum()
+    assert ((first == 0) | (first >= 1e-5)).all()  # whoever leaves, leaves exactly
+    assert (first == 0).any() == (penalty == "group_l1")
     for part in ("train", "valid", "test"):
         cells = adata[adata.obs["split"] == part]
         proba = cells.obsm["cellclf_proba"]

@@ -118,9 +118,14 @@ def test_side_by_side_is_one_by_one(
     network = cc.nn.MLP(hidden=(8,), dropout=0.0)
     cc.tl.train(small_adata, "cell_type", network=network, fit=still, genes="all")
     options = {"method": "weights", "n_trainings": 3, "subsample": subsample}
+    train_several, calls = _lesson.train_several, []
+    monkeypatch.setattr(
+        _lesson, "train_several", lambda *args, **given: calls.append(len(args[1])) or train_several(*args, **given)
+    )
     together = cc.tl.stability(small_adata, **options).genes.sort_index()
     one_by_one(monkeypatch)
     alone = cc.tl.stability(small_adata, **options).genes.sort_index()
+    assert calls == [3]  # once, three networks
     assert together.loc[PLANTED, "sd"].gt(0).all()
     np.testing.assert_allclose(together[["mean", "sd"]], alone[["mean", "sd"]], rtol=1e-3, atol=1e-4)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -84,31 +84,72 @@ def attributions(
     target = torch.as_tensor(target, device=parameter.device)
     n_steps = STEPS[method] if n_steps is None else n_steps
     values, change = np.zeros(x.shape), np.zeros(len(x))
-    limit = CPU_BYTES if x.device.type == "cpu" else DEVICE_BYTES
-    n_together = max(1, limit // max(1, n_steps * x.shape[1] * x.element_size()))
+    n_together = _n_together(network, x, n_steps)
     with _quiet_and_seeded(seed, x.device):
-        for k in target.unique().tolist():
-            baseline = torch.as_tensor(baselines[k], device=x.device).to(x.dtype)
-            for rows in (target == k).nonzero()[:, 0].split(n_together):
-                found = _attribute(score, x[rows], baseline, int(k), method, n_steps)
-                with torch.no_grad():
-                    below = score(baseline if method == "gradient_shap" else baseline.mean(dim=0, keepdim=True))
-                    above = score(x[rows])[:, k] - below[:, k].mean()
+        each, apart = target.unique(), 1 if method == "gradient_shap" else len(baselines)
+        for start in range(0, len(each), apart):
+            classes = each[start : start + apart]
+            known = [torch.as_tensor(baselines[k], device=x.device).to(x.dtype) for k in classes.tolist()]
+            compared = _Compared(score, classes, known, drawn=method == "gradient_shap")
+            for rows in torch.isin(target, classes).nonzero()[:, 0].split(n_together):
+                found = _attribute(score, x[rows], target[rows], compared, method, n_steps)
                 values[rows.cpu().numpy()] = found.detach().cpu().numpy()
-                change[rows.cpu().numpy()] = above.cpu().numpy()
+                change[rows.cpu().numpy()] = compared.change(x[rows], target[rows]).cpu().numpy()
     return Attributions(values, change)
 
 
-def _attribute(score: _Score, x: Tensor, baseline: Tensor, k: int, method: str, n_steps: int) -> Tensor:
-    """Call captum for rows of one class."""
+def _n_together(network: Network, x: Tensor, n_steps: int) -> int:
+    """Return how many rows are expanded into their steps at once."""
+    first = network.first_linear
+    width = x.shape[1] if first is None else max(x.shape[1], first.out_features)
+    limit = CPU_BYTES if x.device.type == "cpu" else DEVICE_BYTES
+    return max(1, limit // max(1, n_steps * width * x.element_size()))
+
+
+def _attribute(
+    score: _Score, x: Tensor, target: Tensor, compared: _Compared, method: GradientMethod, n_steps: int
+) -> Tensor:
+    """Call captum; behind a first linear layer where that says the same, so that it is run once instead of for each step."""
     from captum.attr import DeepLift, GradientShap, IntegratedGradients
 
-    if method == "gradient_shap":
-        return GradientShap(score).attribute(x, baselines=baseline, n_samples=n_steps, stdevs=0.0, target=k)
-    reference = baseline.mean(dim=0, keepdim=True)
+    first, several = score.network.first_linear, len(compared.baselines[0]) > 1
+    place = compared.place(target)
+    reference = compared.means[place]
     if method == "deep_lift":
-        return DeepLift(score).attribute(x, baselines=reference, target=k)
-    return IntegratedGradients(score).attribute(x, baselines=reference, target=k, n_steps=n_steps)
+        return DeepLift(score).attribute(x, baselines=reference, target=target)
+    way: Any = IntegratedGradients
+    options: dict[str, Any] = {"n_steps": n_steps, "additional_forward_args": target}
+    if method == "gradient_shap":
+        way, options = GradientShap, {"n_samples": n_steps, "stdevs": 0.0, "additional_forward_args": target}
+        if first is None or several:
+            return way(score.told).attribute(x, baselines=compared.baselines[0], **options)
+    elif first is None:
+        return way(score.told).attribute(x, baselines=reference, **options)
+    with torch.no_grad():
+        hidden, start = first(x), first(compared.means)
+    start = start if method == "gradient_shap" else start[place]
+    slope = way(score.told_behind, multiply_by_inputs=False).attribute(hidden, baselines=start, **options)
+    return (slope @ first.weight.detach()) * (x - reference)
+
+
+class _Compared:
+    """What the rows of some classes are compared with: the baselines of each class, and their mean."""
+
+    @torch.no_grad()
+    def __init__(self, score: _Score, classes: Tensor, baselines: list[Tensor], *, drawn: bool) -> None:
+        self.score, self.classes, self.baselines = score, classes, baselines
+        self.means = torch.stack([part.mean(dim=0) for part in baselines])
+        levels = baselines if drawn else self.means[:, None]
+        self.below = torch.stack([score(level)[:, k].mean() for level, k in zip(levels, classes, strict=True)])
+
+    def place(self, target: Tensor) -> Tensor:
+        """Return which of the classes each row has."""
+        return torch.searchsorted(self.classes, target)
+
+    @torch.no_grad()
+    def change(self, x: Tensor, target: Tensor) -> Tensor:
+        """Return by how much the score of its class exceeds that of the baseline in each row."""
+        return self.score(x).gather(1, target[:, None])[:, 0] - self.below[self.place(target)]
 
 
 class _Score(nn.Module):
@@ -120,7 +161,19 @@ class _Score(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map cells to scores (n_cells, n_classes)."""
-        logits = self.network(x) / self.temperature
+        return self._centred(self.network(x))
+
+    def told(self, x: Tensor, target: Tensor) -> Tensor:
+        """Add up the scores of the cells' own classes (1): cells do not meet, so its slopes are those of each."""
+        return self(x).gather(1, target[:, None]).sum(dim=0)
+
+    def told_behind(self, hidden: Tensor, target: Tensor) -> Tensor:
+        """Add up the same from what the first linear layer gives."""
+        scores = self._centred(self.network.after_first(hidden.clone()))  # it may work in place
+        return scores.gather(1, target[:, None]).sum(dim=0)
+
+    def _centred(self, logits: Tensor) -> Tensor:
+        logits = logits / self.temperature
         return logits - logits.mean(dim=1, keepdim=True)
 
 
