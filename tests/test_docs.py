@@ -190,7 +190,7 @@ def test_the_page_on_training_names_the_defaults() -> None:
         f"or else selects {_genes.N_GENES} by what they tell",
         f"one hidden layer of {width} units",
         f"`Fit(axes={fit.axes})`",
-        f"`Fit(discriminant={fit.discriminant})`",
+        f"`Fit(stacking={fit.stacking})`",
         f"label smoothing (`Fit(label_smoothing={fit.label_smoothing})`)",
         f"{MINIMUM_EPOCHS} epochs, and at least {MINIMUM_STEPS} steps",
     ):

@@ -48,14 +48,15 @@ class Preprocessing:
             divisor = highest - lowest if scale == "minmax" else np.maximum(highest, -lowest)
         else:
             offset, divisor = np.zeros_like(mean), np.ones_like(std)
-        arrays = [mean, offset, np.where(divisor > 0, divisor, 1.0), np.ones_like(mean)]  # a constant gene becomes 0
+        varies = (std > 0).astype(np.float32)  # a constant gene becomes 0, and is not listened to
+        arrays = [mean, offset, np.where(divisor > 0, divisor, 1.0), varies]
         return cls(counts, scale == "zscore", *(array.astype(np.float32) for array in arrays))
 
     def weighted(self, information: np.ndarray, power: float) -> Preprocessing:
         """Multiply each gene by a power of what it tells about the label; the root mean square of the weights is one."""
-        weight = np.clip(information, 0, None) ** power if power > 0 else np.ones_like(information)
-        size = np.sqrt(np.mean(weight**2))
-        weight = weight / size if size > 0 else np.ones_like(weight)  # no gene tells anything: all stay equal
+        weight = self.weight * np.clip(information, 0, None) ** power
+        size = np.sqrt((weight**2).sum() / max(1, np.count_nonzero(self.weight)))
+        weight = weight / size if size > 0 else self.weight  # no gene tells anything: all stay equal
         return Preprocessing(self.counts, self.clip, self.fill, self.offset, self.divisor, weight.astype(np.float32))
 
     def apply(self, values: np.ndarray) -> np.ndarray:

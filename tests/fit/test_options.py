@@ -90,7 +90,7 @@ def test_defaults_are_what_the_benchmarks_were_run_with():
         "scale": "zscore",
         "information_power": 0.75,
         "axes": 128,
-        "discriminant": True,
+        "stacking": True,
         "precision": "float32",
         "device": "auto",
         "devices": 1,

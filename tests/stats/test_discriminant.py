@@ -1,17 +1,13 @@
-"""Linear discriminants, and how loud one should speak beside another classifier."""
+"""Linear discriminants."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from cellclf import stats
-from cellclf.stats import _discriminant
 
 
 def clouds(sizes, n_genes, seed=0, apart=1.0):
@@ -91,71 +87,3 @@ class TestDiscriminant:
         assert np.isfinite(bias).all()
         np.testing.assert_allclose(weight[2], 0, atol=1e-4)
         np.testing.assert_allclose(weight[3], weight[4], atol=1e-3)
-
-
-def together(first, second, weights):
-    return log_softmax(weights[0] * first + weights[1] * second, axis=1)
-
-
-class TestBestWeight:
-    def test_a_blind_search_finds_the_same(self):
-        rng = np.random.default_rng(0)
-        truth = rng.integers(4, size=300)
-        first, second = (2 * np.eye(4)[truth] + rng.normal(size=(300, 4)) * noise for noise in (1.5, 4.0))
-
-        def cost(weights):
-            if min(weights) < 0:
-                return np.inf
-            return -together(first, second, weights)[np.arange(300), truth].sum() + weights[1] ** 2 / 0.1
-
-        blind = minimize(cost, [1.0, 0.1], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10}).x
-        assert stats.best_weight(first, second, truth) == pytest.approx(blind[1] / blind[0], rel=1e-3)
-
-    def test_what_knows_nothing_or_lies_is_silent(self):
-        rng = np.random.default_rng(1)
-        truth = rng.integers(3, size=200)
-        first = 3 * np.eye(3)[truth] + rng.normal(size=(200, 3))
-        assert stats.best_weight(first, -first, truth) == 0  # exactly, whatever the search rounds to
-        assert stats.best_weight(first, np.zeros((200, 3)), truth) == 0
-
-    def test_one_that_knows_more_than_the_first_is_loud(self):
-        rng = np.random.default_rng(2)
-        truth = rng.integers(3, size=400)
-        first, second = rng.normal(size=(400, 3)), 2 * np.eye(3)[truth] + rng.normal(size=(400, 3))
-        assert stats.best_weight(first, second, truth) > 5
-
-    def test_few_rows_leave_the_first_alone(self):
-        rng = np.random.default_rng(3)
-        truth = rng.integers(2, size=4000)
-        first, second = (np.eye(2)[truth] + rng.normal(size=(4000, 2)) for _ in range(2))
-        many, few = (stats.best_weight(first[:n], second[:n], truth[:n]) for n in (4000, 5))
-        assert few < 0.5 * many
-
-    @settings(max_examples=30, deadline=None)
-    @given(st.integers(0, 2**31), st.integers(1, 60), st.integers(2, 5))
-    def test_rows_are_never_told_worse_than_by_the_first_alone(self, seed, n, n_classes):
-        rng = np.random.default_rng(seed)
-        truth = rng.integers(n_classes, size=n)
-        first, second = rng.normal(size=(2, n, n_classes)) * 3
-        weight = stats.best_weight(first, second, truth)
-
-        def sharpest(logits):
-            losses = [
-                -log_softmax(scale * logits, axis=1)[np.arange(n), truth].sum() for scale in np.geomspace(0.05, 20, 400)
-            ]
-            return min(losses)
-
-        assert weight >= 0
-        assert sharpest(first + weight * second) <= sharpest(first) * (1 + 1e-3) + 1e-3
-
-    def test_logits_that_do_not_fit_are_refused(self):
-        with pytest.raises(ValueError, match="first has shape"):
-            stats.best_weight(np.zeros((3, 2)), np.zeros((3, 2)), np.zeros(2, dtype=int))
-        with pytest.raises(ValueError, match="second holds NaN"):
-            stats.best_weight(np.zeros((2, 2)), np.full((2, 2), np.nan), np.array([0, 1]))
-
-
-def test_the_smallest_weight_of_the_first_is_that_of_the_hottest_temperature():
-    from cellclf.stats._calibration import TEMPERATURES
-
-    assert _discriminant.STEEPEST == TEMPERATURES[1] == pytest.approx(1 / TEMPERATURES[0])

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import cellclf as cc
 from cellclf import stats
 from cellclf.fit import Rows
+from cellclf.fit._logistic import logistic
 from cellclf.pp._conditions import corrected_by_class
 from cellclf.tl import _attempt as attempt_module
 from cellclf.tl import _genes
@@ -329,6 +330,23 @@ class TestPreprocessing:
         plain = cc.tl.train(small_adata, network=MLP, fit=replace(quick, information_power=0))
         assert set(plain.preprocessing.weight) == {1}
 
+    @pytest.mark.parametrize("power", [0.0, 0.75])
+    @pytest.mark.parametrize("scale", ["zscore", "minmax", "none"])
+    def test_a_gene_that_does_not_vary_is_not_listened_to(self, small_adata, quick, power, scale):
+        adata = ad.AnnData(np.log1p(small_adata.X.toarray()), obs=small_adata.obs, var=small_adata.var)
+        adata.X[:, 3] = 0.7
+        fit = replace(quick, information_power=power, scale=scale)
+        classifier = cc.tl.train(adata, network=MLP, fit=fit, genes="all")
+        weight = classifier.preprocessing.weight.astype(np.float64)
+        assert weight[3] == 0
+        assert (weight[np.arange(len(weight)) != 3] > 0).any()
+        assert np.sqrt((np.delete(weight, 3) ** 2).mean()) == pytest.approx(1, rel=1e-5)
+        query = adata.copy()
+        query.X[:, 3] = 40.0
+        cc.tl.predict(query, classifier)
+        cc.tl.predict(adata, classifier)
+        np.testing.assert_array_equal(query.obsm["cellclf_proba"], adata.obsm["cellclf_proba"])
+
     @pytest.mark.parametrize(("scale", "low", "high"), [("minmax", 0, 1), ("maxabs", 0, 1), ("none", 0, np.log1p(1e4))])
     def test_other_scales(self, small_adata, quick, scale, low, high):
         fit = replace(quick, scale=scale, information_power=0, epochs=12)
@@ -354,7 +372,14 @@ class TestStart:
         assert json.loads(small_adata.uns["again"]["call"])["start"] == "Classifier"  # by name, not by its weights
 
 
-class TestDiscriminant:
+def said_by_models(inputs, y, loud):
+    """Weights and biases of both linear models together, learnt from these cells, each as loud as told."""
+    axes, sizes = Rows(inputs, y).axes(20), np.bincount(y)
+    learnt = {"discriminant": stats.discriminant(inputs, y, sizes, axes), "logistic": logistic(inputs, y, sizes, axes)}
+    return tuple(sum(loud[name] * part[place] for name, part in learnt.items()) for place in (0, 1))
+
+
+class TestStacking:
     @pytest.fixture
     def faint(self) -> ad.AnnData:
         """Give 240 cells of three classes that overlap."""
@@ -366,59 +391,60 @@ class TestDiscriminant:
         obs = pd.DataFrame({"kind": pd.Categorical(np.array(list("abc"))[y])}, index=[f"cell{i}" for i in range(240)])
         return ad.AnnData(x, obs=obs)
 
-    def test_it_adds_to_the_skip_what_the_final_rows_teach_and_nothing_else(self, faint, quick):
+    def test_models_add_to_the_skip_what_the_final_rows_teach_and_nothing_else(self, faint, quick):
         fit = replace(quick, epochs=4, learning_rate=2e-3)  # a network that knows little leaves much to say
         alone, beside = (
-            cc.tl.train(faint.copy(), "kind", network=MLP, fit=replace(fit, discriminant=said), split=None)
+            cc.tl.train(faint.copy(), "kind", network=MLP, fit=replace(fit, stacking=said), split=None)
             for said in (False, True)
         )
-        loud = beside.facts["discriminant"]
-        assert alone.facts["discriminant"] == 0 < loud
+        loud = beside.facts["stacked"]
+        assert alone.facts["stacked"] == {}
+        assert sum(loud.values()) > 0
         inputs, y = beside.inputs(faint.X[:, :].copy()), faint.obs["kind"].cat.codes.to_numpy().astype(np.int64)
-        weight, bias = stats.discriminant(inputs, y, np.bincount(y), Rows(inputs, y).axes(20))
+        weight, bias = said_by_models(inputs, y, loud)
         before, after = alone.network.first_linear, beside.network.first_linear
         assert np.array_equal(after.weight[:8].detach(), before.weight[:8].detach())
-        np.testing.assert_allclose((after.weight - before.weight)[8:].detach(), loud * weight.T, atol=1e-3)
-        np.testing.assert_allclose((after.bias - before.bias)[8:].detach(), loud * bias, atol=1e-3)
+        np.testing.assert_allclose((after.weight - before.weight)[8:].detach(), weight.T, atol=1e-3)
+        np.testing.assert_allclose((after.bias - before.bias)[8:].detach(), bias, atol=1e-3)
 
-    def test_it_makes_the_loss_of_the_validation_rows_smaller(self, faint, quick):
+    def test_they_make_the_loss_of_the_validation_rows_smaller(self, faint, quick):
         fit = replace(quick, epochs=4, learning_rate=2e-3)
         losses = [
-            cc.tl.train(faint.copy(), "kind", network=MLP, fit=replace(fit, discriminant=said)).facts["skill"][
-                "network"
-            ]
+            cc.tl.train(faint.copy(), "kind", network=MLP, fit=replace(fit, stacking=said)).facts["skill"]["network"]
             for said in (False, True)
         ]
         assert losses[1]["log_loss"] < losses[0]["log_loss"]
 
-    def test_models_are_kept_with_it(self, faint, quick, tmp_path):
+    def test_classifiers_are_kept_with_them(self, faint, quick, tmp_path):
         fit = replace(quick, epochs=4, learning_rate=2e-3)
         classifier = cc.tl.train(faint, "kind", network=MLP, fit=fit)
         classifier.save(tmp_path / "model")
         again = cc.Classifier.load(tmp_path / "model")
-        assert again.facts["discriminant"] == classifier.facts["discriminant"] > 0
-        assert again.options.discriminant
+        assert again.facts["stacked"] == classifier.facts["stacked"]
+        assert list(again.facts["stacked"]) == ["discriminant", "logistic"]
+        assert again.options.stacking
 
-    def test_trainings_like_it_let_it_speak_as_loud(self, faint, quick):
+    def test_trainings_like_it_let_them_speak_as_loud(self, faint, quick):
         fit = replace(quick, epochs=4, learning_rate=2e-3)
         classifier = cc.tl.train(faint, "kind", network=MLP, fit=fit)
         y = faint.obs["kind"].cat.codes.to_numpy().astype(np.int64)
         material = Lesson(faint.X, faint.X, y)
-        silent = replace(classifier, facts=classifier.facts | {"discriminant": 0.0})
+        silent = replace(classifier, facts=classifier.facts | {"stacked": {}})
         for pupils in (
             [teach(model, material, seed=1, title="") for model in (silent, classifier)],
             [teach_several(model, material, None, seeds=[1, 2], title="").pupils[1] for model in (silent, classifier)],
         ):
             inputs = pupils[0].preprocessing.apply(faint.X)
-            weight, _ = stats.discriminant(inputs, y, np.bincount(y), Rows(inputs, y).axes(20))
+            weight, _ = said_by_models(inputs, y, classifier.facts["stacked"])
             before, after = (pupil.network.first_linear.weight[8:].detach() for pupil in pupils)
-            np.testing.assert_allclose(after - before, classifier.facts["discriminant"] * weight.T, atol=1e-3)
+            assert np.abs(weight).max() > 0.01
+            np.testing.assert_allclose(after - before, weight.T, atol=1e-3)
 
     def test_nothing_is_asked_without_validation_rows_or_from_given_weights(self, faint, quick):
         first = cc.tl.train(faint, "kind", network=MLP, fit=quick)
-        assert cc.tl.train(faint, "kind", start=first, fit=quick).facts["discriminant"] == 0
+        assert cc.tl.train(faint, "kind", start=first, fit=quick).facts["stacked"] == {}
         few = faint[[0, 60, 140]].copy()  # none of which can be spared for validation
-        assert cc.tl.train(few, "kind", network=MLP, fit=quick, split=None).facts["discriminant"] == 0
+        assert cc.tl.train(few, "kind", network=MLP, fit=quick, split=None).facts["stacked"] == {}
 
 
 def test_a_network_no_better_than_guessing_is_said(small_adata):

@@ -100,13 +100,40 @@ cc.tl.train(anndata.read_h5ad("a.h5ad"), network=cc.nn.MLP(hidden=(8,)), fit=fit
         assert "split" not in small_adata.obs
 
 
+@pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")  # it has hardly begun
+@pytest.mark.parametrize("step", [1, 4])
+def test_ctrl_c_before_the_first_epoch_is_over(small_adata, quick, monkeypatch, tmp_path, step):
+    """There is no best epoch yet: what is there is returned, can be used and kept, and says that it is unfinished."""
+    take, calls = Optimiser.step, []
+
+    def stop(*args):
+        calls.append(1)
+        if len(calls) == step:
+            raise KeyboardInterrupt
+        take(*args)
+
+    monkeypatch.setattr(Optimiser, "step", stop)
+    classifier = cc.tl.train(small_adata, network=MLP, fit=quick)
+    assert len(calls) == step  # no refit after it
+    assert classifier.facts["interrupted"]
+    assert (len(classifier.history), classifier.facts["best_epoch"]) == (0, 0)
+    small_adata.write_h5ad(tmp_path / "a.h5ad")
+    back = ad.read_h5ad(tmp_path / "a.h5ad")
+    cc.tl.predict(back)
+    np.testing.assert_allclose(back.obsm["cellclf_proba"].sum(axis=1), 1, rtol=1e-5)
+    assert cc.get.history(back).equals(classifier.history)
+
+
 def test_devices(small_adata, quick):
     pytest.importorskip("lightning_fabric")
     network = cc.nn.MLP(hidden=(8,), dropout=0.0)
     fit = replace(quick, input_dropout=0.0, optimiser="sgd", refit=False, device="cpu")
     one = cc.tl.train(small_adata.copy(), network=network, fit=fit)
     two = cc.tl.train(small_adata, network=network, fit=replace(fit, devices=2))
-    torch.testing.assert_close(two.network.first_linear.weight, one.network.first_linear.weight, rtol=1e-3, atol=1e-4)
+    for name in ("network", "linear"):
+        weight = getattr(one, name).first_linear.weight
+        assert weight.abs().max() > 0.01
+        torch.testing.assert_close(getattr(two, name).first_linear.weight, weight, rtol=1e-3, atol=1e-4)
     assert two.temperature == pytest.approx(one.temperature, rel=0.01)
     cc.tl.predict(small_adata)
 
@@ -163,7 +190,7 @@ class TestStart:
     def test_fine_tuning_beats_a_fresh_start(self, small_adata):
         first = cc.tl.train(small_adata, fit=cc.Fit(epochs=40, batch_size=16))
         other = self.other_genes(small_adata)
-        fit = cc.Fit(epochs=1, refit=False, learning_rate=1e-4, discriminant=False)  # what the weights alone know
+        fit = cc.Fit(epochs=1, refit=False, learning_rate=1e-4, stacking=False)  # what the weights alone know
         losses = [
             cc.tl.train(other, "cell_type", genes="all", start=start, fit=fit).skill.loc["network", "accuracy"]
             for start in (first, None)

@@ -31,7 +31,7 @@ class Optimiser:
         self.rule = rule_of(network.parameters(), options)
         self.penalty = Penalty(parts(network)[0], options)
         self._weights = [list(part.parameters()) for part in parts(network)]
-        self._clip_norm = options.clip_norm
+        self._clip_norm, self._members = options.clip_norm, options.members
         self._dtype = None if options.precision == "float32" else getattr(torch, options.precision)
         self._hardware = hardware
         # in float16 small gradients would vanish: the loss is multiplied, and the gradients divided again
@@ -48,11 +48,13 @@ class Optimiser:
         for weight in chain(*self._weights):
             weight.grad = None  # all that `zero_grad` does, but that takes a fiftieth of the step
         self._hardware.backward(loss if self.scaler is None else self.scaler.scale(loss))
+        if self._members > 1:  # the loss is the mean of theirs, but each is to learn as if it were alone
+            torch._foreach_mul_([weight.grad for weight in self._weights[0] if weight.grad is not None], self._members)
         if self._clip_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.rule)
-            for weights in self._weights:
-                torch.nn.utils.clip_grad_norm_(weights, self._clip_norm)
+            for weights, members in zip(self._weights, (self._members, 1), strict=False):
+                torch.nn.utils.clip_grad_norm_(weights, self._clip_norm * members**0.5)
         if self.scaler is None:
             self.rule.step()
         else:

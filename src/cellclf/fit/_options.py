@@ -92,16 +92,16 @@ class Fit:
         Then each gene is brought to mean 0 and standard deviation 1 (``"zscore"``, clipped to ±10), to [0, 1]
         (``"minmax"``), to [-1, 1] (``"maxabs"``), by what the training rows show, or left (``"none"``).
     information_power
-        Last, each gene is multiplied by this power of its mutual information with the label on the training rows,
-        corrected for chance and divided by the geometric mean of the entropies of gene and label; 0 leaves all equal.
+        Last, each gene is multiplied by this power of its mutual information on the training rows with the label, or with one class
+        against the rest if that is more; corrected for chance and divided by the geometric mean of the two entropies. 0 leaves all equal.
     axes
         While it learns, let half of the units of the first hidden layer read the genes through so many principal axes of the
         training cells, and the linear skip read genes and axes. Afterwards every gene has weights of its own, as without. 0: read
         each gene for itself, as is always done by networks without hidden layers and skip, with `l1`, `l2` or `group_l1`, and
         where training goes on from given weights.
-    discriminant
-        Once the network is trained, let a linear discriminant in up to 256 principal axes of the training cells speak through its
-        linear skip, as loud as makes the loss of the validation rows least: a help where classes overlap and cells are few.
+    stacking
+        Once the network is trained, let a linear discriminant and a logistic regression in up to 256 principal axes of the training
+        cells speak through its linear skip, as loud as makes the loss of the validation rows least: a help where cells are few.
         Not where there is no linear skip or are no validation rows, with `l1`, `l2` or `group_l1`, or where training goes on from
         given weights.
     precision
@@ -147,7 +147,7 @@ class Fit:
     scale: Scale = "zscore"
     information_power: float = 0.75
     axes: int = 128
-    discriminant: bool = True
+    stacking: bool = True
     precision: Precision = "float32"
     device: str = "auto"
     devices: int = 1
@@ -167,7 +167,7 @@ class Fit:
             _refuse("conformal_folds", folds, "0 for none, or a whole number of 2 or more")
         if isinstance(self.axes, bool) or not isinstance(self.axes, int) or self.axes < 0:
             _refuse("axes", self.axes, "0 for none, or a whole number")
-        for name in ("refit", "discriminant"):
+        for name in ("refit", "stacking"):
             if not isinstance(getattr(self, name), bool):
                 _refuse(name, getattr(self, name), "True or False")
         for name in ("label_smoothing", "input_dropout"):

@@ -47,7 +47,7 @@ class Penalty:
         divisor = _divisor(self._first, rule)
         if self._first is None or divisor is None:
             return
-        pull = rate * self._options.group_l1 * self._first.shape[0] ** 0.5
+        pull = rate * self._options.group_l1 * self._options.members * self._first.shape[0] ** 0.5
         rows = self._first[: self._n_normalised]
         lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
         norms = torch.linalg.vector_norm(self._first, dim=0)

@@ -93,7 +93,7 @@ def train_several(
                     cells = torch.stack([hardware.cut(own, index) for own, index in zip(x, cut, strict=True)])
                     classes = [hardware.cut(own, index) for own, index in zip(y, cut, strict=True)]
                     logits = together.logits(drop_inputs(cells, options.input_dropout, masks))
-                    loss = _loss(logits, classes, weight, options.label_smoothing)
+                    loss = options.members * _loss(logits, classes, weight, options.label_smoothing)
                     for group in rule.param_groups:
                         group["lr"] = learning_rate(options, (epoch - 1) * steps + step, epochs * steps)
                     rule.zero_grad(set_to_none=True)

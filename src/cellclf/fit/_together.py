@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE = 0.1  # seconds between two looks at the processes
+KILLED = 9  # the signal that no process survives
 NAMES = ("x", "y", "valid_x", "valid_y")
 
 
@@ -149,6 +150,12 @@ def _follow(processes: list[subprocess.Popen[bytes]], folder: Path, task: Task) 
     with tqdm(total=epochs, desc=task.title, unit="epoch", leave=False, delay=1) as bar:
         while True:
             codes = [process.poll() for process in processes]
+            if -KILLED in codes:  # it left no word, and the others only say that they waited for it in vain
+                msg = (
+                    f"Process {codes.index(-KILLED)} was killed, as the system does where memory is short. Make room, and call again: "
+                    "with checkpoint= training goes on after the last epoch."
+                )
+                raise RuntimeError(msg)
             for rank, code in enumerate(codes):
                 if code:
                     raise _failure(folder, rank, code)

@@ -94,7 +94,9 @@ def _axis(size: int, by_gene: int, by_class: int, n_genes: int, n_classes: int) 
     """Describe an axis by what one more gene, and one more class, add to its size."""
     if by_class:
         return Axis(size - by_class * n_classes, by_class, "classes")
-    return Axis(size - by_gene * n_genes, by_gene, "genes") if by_gene else Axis(size, 0, "")
+    if by_gene and size >= by_gene * n_genes:
+        return Axis(size - by_gene * n_genes, by_gene, "genes")
+    return Axis(size, 0, "")  # or it grows by steps, as where neighbours are pooled
 
 
 def _alike(old: list[Axis], new: list[Axis]) -> bool:

@@ -29,7 +29,7 @@ from cellclf.stats._contingency import ContingencyTable, contingency
 from cellclf.stats._coverage import covering, turns
 from cellclf.stats._dense import dense, dense_blocks
 from cellclf.stats._description import describe, sign_bins, zeros_of
-from cellclf.stats._discriminant import N_AXES, best_weight, discriminant
+from cellclf.stats._discriminant import N_AXES, discriminant
 from cellclf.stats._distributed import on_workers
 from cellclf.stats._extremes import extremes, holds_counts
 from cellclf.stats._findings import BadValueError
@@ -49,6 +49,7 @@ from cellclf.stats._redundancy import decorrelated
 from cellclf.stats._sample import sample_rows
 from cellclf.stats._significance import Independence, benjamini_hochberg, independence, mutual_information_pvalue
 from cellclf.stats._similarity import similarity
+from cellclf.stats._stacking import stacking_weights
 from cellclf.stats._table import cut_and_count, cut_and_count_within
 
 __all__ = [
@@ -70,7 +71,6 @@ __all__ = [
     "average_precision",
     "balanced_accuracy",
     "benjamini_hochberg",
-    "best_weight",
     "bin_edges",
     "bootstrap",
     "bootstrap_confusion",
@@ -114,6 +114,7 @@ __all__ = [
     "sample_rows",
     "sign_bins",
     "similarity",
+    "stacking_weights",
     "stratified_folds",
     "turns",
     "zeros_of",

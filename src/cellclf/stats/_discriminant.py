@@ -1,14 +1,10 @@
-"""Linear discriminants in principal axes, and how loud one should speak beside another classifier."""
+"""Linear discriminants in principal axes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_softmax
-
-from cellclf.stats._calibration import checked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,9 +12,6 @@ if TYPE_CHECKING:
 N_AXES = 256
 CELLS_PER_AXIS = 3
 SHRINKAGE = 0.01
-SPREAD = 0.05  # variance of the weight that is expected for the second of two classifiers
-STEEPEST = 20.0  # the largest weight of the first, one over the smallest temperature
-NEGLIGIBLE = 1e-9  # a weight that is the search's rounding, and differs with the number of threads
 
 
 def discriminant(
@@ -73,45 +66,3 @@ def discriminant(
     bias = 0.5 * np.log(np.maximum(sizes, 0.5)) - 0.5 * (means * directions.T).sum(axis=1)
     weight = axes.astype(np.float64) @ directions
     return weight, bias - centre @ weight
-
-
-def best_weight(first: NDArray[Any], second: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Find the weight of the second of two classifiers beside the first with which both together have the smallest log loss.
-
-    The logits of each get a weight, as in stacking :cite:p:`Wolpert1992`. That of the second is expected to be small (variance
-    0.05, as fits logits that are too sure of themselves), so that few rows leave the first one alone.
-
-    Parameters
-    ----------
-    first
-        Logits (n_obs × n_classes).
-    second
-        Logits of the other classifier (n_obs × n_classes).
-    truth
-        Class of each row (n_obs), from which neither learnt.
-
-    Returns
-    -------
-    The weight, 0 or more, for ``first + weight * second``; how sharp these are is left to the temperature.
-
-    Examples
-    --------
-    >>> right = np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.0, 2.0]])
-    >>> best_weight(right, -right, np.array([0, 1, 0, 1]))
-    0.0
-    """
-    first, truth = checked(first, truth, "first")
-    second, _ = checked(second, truth, "second")
-    scores = np.stack([log_softmax(values.astype(np.float64), axis=1) for values in (first, second)])
-    told = np.take_along_axis(scores, truth[None, :, None], axis=2)[:, :, 0]
-
-    def cost(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Return the loss of all rows with these weights, and its slope."""
-        together = log_softmax(np.tensordot(weights, scores, axes=1), axis=1)
-        loss = -np.take_along_axis(together, truth[:, None], axis=1).sum() + weights[1] ** 2 / (2 * SPREAD)
-        slope = (np.exp(together) * scores).sum(axis=(1, 2)) - told.sum(axis=1)
-        return float(loss), slope + np.array([0.0, weights[1] / SPREAD])
-
-    found = minimize(cost, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(1 / STEEPEST, STEEPEST), (0.0, STEEPEST)])
-    weight = float(found.x[1] / found.x[0])
-    return weight if weight > NEGLIGIBLE else 0.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -13,8 +13,8 @@ from cellclf import stats
 from cellclf._preprocessing import Preprocessing
 from cellclf.fit import Rows
 from cellclf.fit import train as fit_network
-from cellclf.fit._discriminant import has_room, learn_discriminant, loudness, speak
 from cellclf.fit._hardware import device_of
+from cellclf.fit._stacking import has_room, linear_models, loudness, speak
 from cellclf.nn import Linear
 from cellclf.tl import _start
 from cellclf.tl._at_hand import cells
@@ -69,7 +69,9 @@ class Attempt:
     valid: Rows | None
     network: Trained
     linear: Trained | None
-    loud: float = 0.0  # weight of the discriminant that speaks through the network's skip
+    loud: Mapping[str, float] = field(
+        default_factory=dict
+    )  # weights of linear models that speak through the network's skip
 
     @property
     def interrupted(self) -> bool:
@@ -109,21 +111,21 @@ def attempt(problem: Problem, rows: np.ndarray, counts: bool, after: Attempt | N
         and problem.checkpoint / f"{title.replace(', ', '-').replace(' ', '-')}.safetensors",
     )
     linear = None if network.beside is None else replace(network, network=network.beside)
-    loud = _let_discriminant_speak(problem, network.network, scaled, valid, after)
+    loud = _let_linear_models_speak(problem, network.network, scaled, valid, after)
     return Attempt(columns, preprocessing, scaled, valid, network, linear, loud)
 
 
-def _let_discriminant_speak(
+def _let_linear_models_speak(
     problem: Problem, network: Network, rows: Rows, valid: Rows | None, after: Attempt | None
-) -> float:
-    """Let a linear discriminant of the rows speak as loud as validation rows want, or wanted in the draft; return how loud."""
-    asked = valid is not None or (after is not None and after.loud > 0)
+) -> Mapping[str, float]:
+    """Let linear models of the rows speak as loud as validation rows want, or wanted in the draft; return how loud."""
+    asked = valid is not None or (after is not None and any(after.loud.values()))
     if not (asked and problem.n_classes and problem.start is None and has_room(network, problem.options)):
-        return 0.0
-    found = learn_discriminant(rows, problem.n_classes)
+        return {}
+    models = linear_models(rows, problem.n_classes)
     device = device_of(problem.options.device)
-    loud = after.loud if after is not None else loudness(network, found, cast("Rows", valid), device)
-    speak(network, found, loud)
+    loud = after.loud if after is not None else loudness(network, models, cast("Rows", valid), device)
+    speak(network, models, loud)
     return loud
 
 

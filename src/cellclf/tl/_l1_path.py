@@ -104,7 +104,7 @@ def l1_path(
     network
         What to train, such as :class:`cellclf.nn.MLP` (default) or :class:`cellclf.nn.Linear`.
     fit
-        How to train it; `None` for the defaults of :class:`cellclf.Fit`. All epochs are run, so that `refit` and `discriminant` have no effect.
+        How to train it; `None` for the defaults of :class:`cellclf.Fit`. All epochs are run, so that `refit` and `stacking` have no effect.
     genes
         As for :func:`cellclf.tl.train`, but a selection that is made here is not written.
     layer

@@ -68,7 +68,7 @@ def _learnt(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
             "n_rows": len(final.rows.y),
             "best_epoch": draft.network.best_epoch,
             "batch_size": final.network.batch_size,
-            "discriminant": final.loud,
+            "stacked": dict(final.loud),
             "interrupted": draft.interrupted or (folds is not None and conformal is None),
             "skill": _skill(draft, proba, linear_proba, problem.n_classes),
             "calibration": _calibration(draft, proba, problem),

@@ -9,8 +9,8 @@ import numpy as np
 from cellclf import _slots, stats
 from cellclf._preprocessing import Preprocessing
 from cellclf.fit import Rows, train
-from cellclf.fit._discriminant import has_room, learn_discriminant, speak
 from cellclf.fit._several import train_several
+from cellclf.fit._stacking import has_room, linear_models, speak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,10 +158,10 @@ def teach_several(
 
 
 def _finished(model: Classifier, network: Network, rows: Rows, preprocessing: Preprocessing) -> Pupil:
-    """Let a discriminant speak through the network as loud as it does in the classifier."""
-    loud = float(model.facts.get("discriminant", 0.0))
-    if loud and has_room(network, model.options):
-        speak(network, learn_discriminant(rows, len(model.classes)), loud)
+    """Let linear models speak through the network as loud as they do in the classifier."""
+    loud = model.facts.get("stacked", {})
+    if any(loud.values()) and has_room(network, model.options):
+        speak(network, linear_models(rows, len(model.classes)), loud)
     return Pupil(network, preprocessing)
 
 

@@ -1,4 +1,4 @@
-"""A discriminant that speaks through the linear skip of a trained network."""
+"""Linear models that speak through the linear skip of a trained network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 
 from cellclf import stats
 from cellclf.fit import Fit, Rows
-from cellclf.fit._discriminant import has_room, learn_discriminant, loudness, speak
+from cellclf.fit._logistic import logistic
+from cellclf.fit._stacking import MODELS, has_room, linear_models, loudness, speak
 from cellclf.nn import MLP, Autoencoder, Linear
 
 CPU = torch.device("cpu")
@@ -23,50 +24,57 @@ def rows() -> Rows:
 
 
 @pytest.mark.parametrize("members", [1, 3])
-def test_every_member_says_its_own_and_the_discriminant(rows, members):
+def test_every_member_says_its_own_and_what_the_models_say(rows, members):
     torch.manual_seed(0)
     network = MLP(hidden=(7, 5)).build(12, 3, members=members).eval()
     x = torch.from_numpy(rows.x)
     with torch.no_grad():
         before, hidden = network.by_member(x), network.embed(x)
-        found = learn_discriminant(rows, 3)
-        speak(network, found, 0.4)
+        models = linear_models(rows, 3)
+        speak(network, models, {"discriminant": 0.4, "logistic": 0.7})
         after = network.by_member(x)
         torch.testing.assert_close(network.embed(x), hidden)
-    said = torch.from_numpy((rows.x @ found.weight + found.bias).astype(np.float32))
-    torch.testing.assert_close(after, before + 0.4 * said[:, None], atol=1e-4, rtol=1e-4)
+    said = 0.4 * models["discriminant"](rows.x) + 0.7 * models["logistic"](rows.x)
+    expected = before + torch.from_numpy(said.astype(np.float32))[:, None]
+    torch.testing.assert_close(after, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_silence_leaves_every_bit(rows):
     network = MLP(hidden=(7,)).build(12, 3)
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
-    speak(network, learn_discriminant(rows, 3), 0.0)
+    speak(network, linear_models(rows, 3), dict.fromkeys(MODELS, 0.0))
+    speak(network, {}, {})
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
 
 
-def test_it_is_learnt_from_some_of_many_cells_with_the_sizes_of_all(rows, monkeypatch):
+def test_they_are_learnt_from_some_of_many_cells_with_the_sizes_of_all(rows, monkeypatch):
     monkeypatch.setattr(stats, "N_LEARNT", 40)
     chosen = stats.evenly(rows.y, 40)
-    expected = stats.discriminant(rows.x[chosen], rows.y[chosen], np.bincount(rows.y), rows.axes(12))
-    found = learn_discriminant(rows, 3)
-    np.testing.assert_array_equal(found.weight, expected[0])
-    np.testing.assert_array_equal(found.bias, expected[1])
+    found = linear_models(rows, 3)
+    assert list(found) == ["discriminant", "logistic"]
+    for name, learn in (("discriminant", stats.discriminant), ("logistic", logistic)):
+        expected = learn(rows.x[chosen], rows.y[chosen], np.bincount(rows.y), rows.axes(12))
+        np.testing.assert_array_equal(found[name].weight, expected[0])
+        np.testing.assert_array_equal(found[name].bias, expected[1])
 
 
 def test_how_loud_is_what_validation_rows_want(rows, monkeypatch):
     torch.manual_seed(0)
     network = MLP(hidden=(7,)).build(12, 3).eval()  # knows nothing yet
-    found, valid = learn_discriminant(Rows(rows.x[:60], rows.y[:60]), 3), Rows(rows.x[60:], rows.y[60:])
-    loud = loudness(network, found, valid, CPU)
+    models, valid = linear_models(Rows(rows.x[:60], rows.y[:60]), 3), Rows(rows.x[60:], rows.y[60:])
+    loud = loudness(network, models, valid, CPU)
     with torch.no_grad():
         first = network(torch.from_numpy(valid.x)).double().numpy()
-    assert loud == pytest.approx(stats.best_weight(first, valid.x @ found.weight + found.bias, valid.y), rel=1e-3)
-    assert loud > 0.3
-    monkeypatch.setattr("cellclf.fit._discriminant.N_JUDGED", 10)
-    few = loudness(network, found, valid, CPU)
+    told = [model(valid.x) for model in models.values()]
+    expected = stats.stacking_weights([first, *told], valid.y)
+    assert expected[0] == 1
+    assert list(loud.values()) == pytest.approx(expected[1:], rel=1e-3)
+    assert sum(loud.values()) > 0.3
+    monkeypatch.setattr("cellclf.fit._stacking.N_JUDGED", 10)
+    few = loudness(network, models, valid, CPU)
     some = np.unique(np.linspace(0, 29, 10).astype(int))
-    told = valid.x[some] @ found.weight + found.bias
-    assert few == pytest.approx(stats.best_weight(first[some], told, valid.y[some]), rel=1e-3)
+    expected = stats.stacking_weights([values[some] for values in (first, *told)], valid.y[some])
+    assert list(few.values()) == pytest.approx(expected[1:], rel=1e-3)
     assert few != loud
 
 
@@ -74,7 +82,7 @@ def test_how_loud_is_what_validation_rows_want(rows, monkeypatch):
     ("network", "fit", "room"),
     [
         (MLP(), Fit(), True),
-        (MLP(), Fit(discriminant=False), False),
+        (MLP(), Fit(stacking=False), False),
         (MLP(skip=False), Fit(), False),
         (Linear(), Fit(), False),
         (Autoencoder(hidden=(4,), latent=2), Fit(), False),
@@ -88,8 +96,8 @@ def test_only_a_skip_without_penalties_has_room(network, fit, room):
 
 
 def test_a_setting_that_is_no_truth_value_is_refused():
-    with pytest.raises(ValueError, match="Fit\\(discriminant=1\\) is out of range"):
-        Fit(discriminant=1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="Fit\\(stacking=1\\) is out of range"):
+        Fit(stacking=1)  # type: ignore[arg-type]
 
 
 def test_axes_are_found_once_and_again_only_for_more(rows, monkeypatch):
