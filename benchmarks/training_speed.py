@@ -1,12 +1,13 @@
 """Cells per second of the training loop against the same network in a bare loop and in skorch; prediction against CellTypist.
 
-python benchmarks/training_speed.py [--cells 20000] [--genes 2000] [--classes 20] [--repeats 5] [--celltypist PYTHON]
+python benchmarks/training_speed.py [--cells 20000] [--genes 2000] [--classes 20] [--repeats 5] [--members 1 2 4 8] [--celltypist PYTHON]
 
 All three loops train `MLP()` on the same float32 array with the same batch size, optimiser, schedule of the learning rate, class weights,
 label smoothing and share of inputs left out, for the same epochs, in turn, `--repeats` times; the table holds the medians. The bare loop
 draws the masks of the inputs as ours does (`--torch-masks`: by torch, which is slower on a CPU); it keeps no history, no best weights and
 no counts of right predictions. skorch gets the same steps through its callbacks. No loop sees validation rows. The last line is what
 `tl.train` does: network and linear network in one pass.
+With `--members` only these numbers of networks side by side (`Fit(members=...)`) are timed, in turn; asked for is no more than k times on a processor.
 Prediction starts from sparse counts of 20,000 genes in memory and ends with labels and probabilities. CellTypist's model is linear however it is
 trained; here it is trained by stochastic gradient descent, to be done in time.
 """
@@ -48,9 +49,9 @@ def simulated_rows(n_cells: int, n_genes: int, n_classes: int) -> Rows:
     return Rows(x, y)
 
 
-def by_cellclf(rows: Rows, n_classes: int, epochs: int, *, beside: Linear | None = None) -> None:
+def by_cellclf(rows: Rows, n_classes: int, epochs: int, *, beside: Linear | None = None, members: int = 1) -> None:
     """Train as `tl.train` does, which has a linear network beside."""
-    train(MLP(), rows, None, Fit(epochs=epochs), n_classes=n_classes, seed=0, beside=beside)
+    train(MLP(), rows, None, Fit(epochs=epochs, members=members), n_classes=n_classes, seed=0, beside=beside)
 
 
 def cut(n_rows: int, epoch: int) -> list[np.ndarray]:
@@ -169,6 +170,30 @@ def training(n_cells: int, n_genes: int, n_classes: int, epochs: int, repeats: i
         )
 
 
+def side_by_side(n_cells: int, n_genes: int, n_classes: int, epochs: int, repeats: int, members: list[int]) -> None:
+    """Time networks side by side, in turn, and print the table."""
+    rows = simulated_rows(n_cells, n_genes, n_classes)
+    taken = {n: np.empty((repeats, 2)) for n in members}
+    for repeat in range(-1, repeats):  # the first round warms up
+        for n in members:
+            start = clock()
+            by_cellclf(rows, n_classes, epochs, members=n)
+            taken[n][max(repeat, 0)] = clock() - start
+    print(
+        f"{n_cells:,} cells × {n_genes:,} genes, {n_classes} classes, {epochs} epochs, batches of {OPTIONS.batch_size}"
+    )
+    print(f"{torch.get_num_threads()} threads, {repeats} rounds\n")
+    print(
+        f"| members | seconds | CPU seconds | × {members[0]} | the same, rounds | × by CPU |\n|---|---|---|---|---|---|"
+    )
+    for n, seconds in taken.items():
+        wall, cpu = np.median(seconds, axis=0)
+        times = seconds / taken[members[0]]
+        rounds = ", ".join(f"{ratio:.2f}" for ratio in times[:, 0])
+        of_wall, of_cpu = np.median(times, axis=0)
+        print(f"| {n} | {wall:.2f} | {cpu:.2f} | {of_wall:.2f} | {rounds} | {of_cpu:.2f} |")
+
+
 def clock() -> np.ndarray:
     """Return the seconds on the wall and those of all threads of this process."""
     return np.array([time.perf_counter(), time.process_time()])
@@ -211,11 +236,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--torch-masks", action="store_true")
+    parser.add_argument("--members", type=int, nargs="+")
     parser.add_argument("--celltypist", metavar="PYTHON")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     os.environ.setdefault("TQDM_DISABLE", "1")
     sizes = options.cells, options.genes, options.classes
+    if options.members:
+        side_by_side(*sizes, options.epochs, options.repeats, options.members)
+        return
     training(*sizes, options.epochs, options.repeats, torch_masks=options.torch_masks)
     prediction(options.cells, options.classes, options.repeats, options.celltypist)
 

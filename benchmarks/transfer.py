@@ -5,7 +5,8 @@ CELLCLF_REALDATA=FOLDER python benchmarks/transfer.py [--seed 0] [--cases …] [
 Every method is trained on the same cells with its defaults, knows nothing of the others, and is given the genes that both sides
 have. Cells of classes of ten cells or fewer, or that one side lacks, are left out. `tcga11` is cut into five folds between which patients
 never mix, predictions pooled. The methods are those of `training.py`; `LinearSVC`, which takes minutes a fold on `tcga11`, is left out there
-unless `--all` is given.
+unless `--all` is given. The last column is the macro-F1 of cellclf's network less that of the method, with the interval that holds 95 % of 1000 paired
+resamplings of the cells.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import pandas as pd
 from peers import Answer, by_peer, here
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold
-from training import METHODS
+from training import METHODS, difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,10 +98,14 @@ def main() -> None:
     methods: dict[str, Callable[..., Answer]] = {name: partial(here, name) for name in options.methods}
     if options.celltypist:
         methods["CellTypist"] = partial(by_peer, options.celltypist, "celltypist")
-    print("| case | method | accuracy | macro-F1 | seconds a fold | CPU seconds a fold |\n|---|---|---|---|---|---|")
+    print(
+        "| case | method | accuracy | macro-F1 | seconds a fold | CPU seconds a fold | network's macro-F1 less (95 %) |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for title in options.cases:
         cells, tests = CASES[title](Path(os.environ["CELLCLF_REALDATA"]), options.seed)
         y = cells.obs["label"].astype(str).to_numpy()
+        network = None
         for method, run in methods.items():
             if title == SLOW and method.startswith("LinearSVC") and not options.all:
                 continue
@@ -115,9 +120,15 @@ def main() -> None:
                     predicted.setdefault(part, []).append(np.asarray(labels).astype(str))
             wall, cpu = np.mean(seconds, axis=0)
             for part, labels in predicted.items():
-                right, name = np.concatenate(truth) == np.concatenate(labels), f"{method}, {part}" if part else method
-                score = f1_score(np.concatenate(truth), np.concatenate(labels), average="macro")
-                print(f"| {title} | {name} | {right.mean():.4f} | {score:.4f} | {wall:.2f} | {cpu:.2f} |", flush=True)
+                true, called, name = (
+                    np.concatenate(truth),
+                    np.concatenate(labels),
+                    f"{method}, {part}" if part else method,
+                )
+                network = called if part == "network" else network
+                less = "" if network is None or part == "network" else difference(true, network, called)
+                scores = f"{np.mean(true == called):.4f} | {f1_score(true, called, average='macro'):.4f}"
+                print(f"| {title} | {name} | {scores} | {wall:.2f} | {cpu:.2f} | {less} |", flush=True)
 
 
 if __name__ == "__main__":

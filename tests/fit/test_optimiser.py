@@ -44,6 +44,35 @@ def test_equals_a_bare_loop(blobs, optimiser, clip_norm):
     torch.testing.assert_close(trained.network.first_linear.weight, weight.detach(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("penalty", [{"l1": 30.0}, {"l2": {"first_linear": 0.3}}], ids=["l1", "l2"])
+def test_penalties_are_part_of_every_step(blobs, penalty):
+    """The same lines with the penalty written out: λ·Σ|w|/n over the weights, or λ·Σw² of the layer, not of its biases."""
+    rows = blobs()
+    fit = Fit(
+        epochs=4, batch_size=32, input_dropout=0.0, weight_decay=0.0, optimiser="sgd", learning_rate=0.05, **penalty
+    )
+    trained = train(Linear(), rows, None, fit, n_classes=3, seed=7)
+    plain = train(Linear(), rows, None, Fit(**{**vars(fit), "l1": 0.0, "l2": ()}), n_classes=3, seed=7)
+    weight, bias = torch.zeros(3, 12, requires_grad=True), torch.zeros(3, requires_grad=True)
+    rule, step = torch.optim.SGD([weight, bias], lr=1.0, momentum=0.9), 0
+    for epoch in range(1, 5):
+        for batch in batches(90, 32, seed=7, epoch=epoch):
+            rule.param_groups[0]["lr"] = learning_rate(fit, step, 12)
+            logits = torch.from_numpy(rows.x[batch]) @ weight.T + bias
+            loss = functional.cross_entropy(
+                logits, torch.from_numpy(rows.y[batch]), label_smoothing=fit.label_smoothing
+            )
+            size = 30 * weight.abs().sum() / 36 if "l1" in penalty else 0.3 * (weight**2).sum()
+            rule.zero_grad()
+            (loss + size).backward()
+            rule.step()
+            step += 1
+    layer = trained.network.first_linear
+    torch.testing.assert_close(layer.weight, weight.detach(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(layer.bias, bias.detach(), rtol=1e-4, atol=1e-6)
+    assert (layer.weight - plain.network.first_linear.weight).abs().max() > 0.01  # else nothing is tested
+
+
 class TestSchedule:
     @pytest.mark.parametrize(("schedule", "peak"), [("one_cycle", {19, 20}), ("cosine", {0})])
     def test_rises_and_falls(self, schedule, peak):

@@ -14,6 +14,7 @@ from cellclf._preprocessing import Preprocessing, normalise
 from cellclf.fit import Cells, Fit, Rows, digest, read_store, train, write_store
 from cellclf.fit import _cells as cells_module
 from cellclf.fit import _hardware as hardware_module
+from cellclf.fit import _store as store_module
 from cellclf.nn import MLP
 from cellclf.stats._dense import DenseBlock
 
@@ -162,6 +163,31 @@ class TestFile:
         with pytest.raises(ValueError, match=r"half precision ends at 65504.*half=True"):
             stored(np.float32(values), tmp_path, *[1] * len(values), half=True)
         assert list(tmp_path.iterdir()) == []
+
+    def test_progress_size_folder_and_free_space_are_shown(self, tmp_path, monkeypatch):
+        shown = []
+
+        class Bar:
+            def __init__(self, **settings):
+                shown.append((settings["desc"], settings["total"]))
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                shown.append("closed")
+
+            def set_postfix_str(self, text, **_):
+                shown.append(text)
+
+            def update(self, n):
+                shown.append(n)
+
+        monkeypatch.setattr(store_module, "tqdm", Bar)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * 2**30))
+        stored(np.ones((9, 3), np.float32), tmp_path, 4, 5)
+        text = f"0.00 GiB in {tmp_path}, 3.0 GiB free"
+        assert shown == [("storing 3 genes", 9), text, 4, text, 5, "closed"]
 
     def test_there_may_be_none(self, tmp_path):
         assert read_store(tmp_path) is None

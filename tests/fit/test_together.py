@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import torch
 from cellclf.fit import Fit, Rows, train
 from cellclf.fit import _together as together
 from cellclf.fit._batches import batches
+from cellclf.fit._checkpoint import Checkpoint
 from cellclf.fit._hardware import Together
 from cellclf.nn import MLP
 
@@ -74,6 +77,52 @@ def test_what_goes_wrong_in_a_process_is_raised_here(rows):
     broken.x[7] = np.nan
     with pytest.raises(FloatingPointError, match=r"not finite at step .* Lower the learning rate"):
         train(NETWORK, broken, None, replace(FIT, devices=2), n_classes=3, seed=1)
+
+
+def test_a_killed_process_is_said_and_the_same_call_goes_on_with_the_same_bits(rows, blobs, tmp_path, monkeypatch):
+    """Dropout and all: after each epoch the generators are those of the epoch, whichever process draws them."""
+    fit = Fit(epochs=12, batch_size=66, device="cpu", devices=2, axes=4)
+    arguments = MLP((8,)), rows, blobs(seed=1), fit
+    whole = train(*arguments, n_classes=3, seed=1, checkpoint=tmp_path / "whole")
+    follow = together._follow
+
+    def kill(processes, folder, task):
+        while not (tmp_path / "cut").exists():
+            assert all(process.poll() is None for process in processes)
+            time.sleep(0.001)
+        processes[1].kill()
+        follow(processes, folder, task)
+
+    monkeypatch.setattr(together, "_follow", kill)
+    with pytest.raises(RuntimeError, match=r"Process 1 was killed.*with checkpoint= training goes on"):
+        train(*arguments, n_classes=3, seed=1, checkpoint=tmp_path / "cut")
+    monkeypatch.undo()
+    done = Checkpoint(tmp_path / "cut", {}).result()[0]
+    assert not done.finished
+    assert 1 <= len(done.history.rows) < 12
+    again = train(*arguments, n_classes=3, seed=1, checkpoint=tmp_path / "cut")
+    for name, weight in whole.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[name], weight), name
+    np.testing.assert_array_equal(again.history["valid_loss"], whole.history["valid_loss"])
+
+
+def test_memory_that_is_short_in_a_process_halves_the_batch(rows, monkeypatch):
+    """The processes leave a note; the training starts again, here without any."""
+    sizes = []
+
+    def run(task, _):
+        sizes.append(task.options.batch_size)
+        if len(sizes) == 2:
+            return "trained"
+        with TemporaryDirectory() as name:
+            note = {"type": "OutOfMemoryError", "message": "CUDA out of memory."}
+            (Path(name) / "error-1.json").write_text(json.dumps(note))
+            raise together._failure(Path(name), 0, 1)
+
+    monkeypatch.setattr(together, "run_together", run)
+    with pytest.warns(UserWarning, match="again with batches of 16"):
+        assert train(NETWORK, rows, None, replace(FIT, devices=2), n_classes=3, seed=1) == "trained"
+    assert sizes == [33, 16]
 
 
 class FakeFabric:

@@ -103,6 +103,39 @@ def test_genes_are_not_chosen_for_a_network_that_needs_their_order(small_adata):
     assert list(small_adata.uns) == ["cell_type_colors"]
 
 
+@pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")  # of one epoch
+def test_genes_chosen_before_do_not_pass_for_an_order(small_adata):
+    """`var["selected"]` of an earlier training: nobody said that the order of these genes means something."""
+    cc.tl.train(small_adata, "cell_type", fit=cc.Fit(epochs=1))
+    network = CNN1d(channels=(4,), hidden=(8,))
+    with pytest.raises(ValueError, match=r"CNN1d reads genes in their order.*genes='all'"):
+        cc.tl.train(small_adata, "cell_type", network=network, key_added="cnn")
+    with pytest.raises(ValueError, match=r"CNN1d reads genes in their order.*genes='all'"):
+        cc.tl.cross_validate(small_adata, "cell_type", network=network)
+    fit = cc.Fit(epochs=1)
+    assert list(cc.tl.train(small_adata, network=network, genes="selected", fit=fit).genes) == list(
+        small_adata.var_names
+    )
+
+
+@pytest.mark.filterwarnings("ignore:The network's log loss:UserWarning")  # of weights that are meant to stay
+@pytest.mark.parametrize("n_genes", [30, 29])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_it_goes_on_from_itself(small_adata, n_genes, padding):
+    """With 29 genes, one more would lengthen what is pooled: the dense layer is taken over all the same."""
+    adata = small_adata[:, :n_genes].copy()
+    network = CNN1d(channels=(4,), kernels=4, padding=padding, pools=2, hidden=(8,))
+    first = cc.tl.train(adata, "cell_type", network=network, genes="all", fit=cc.Fit(epochs=3, batch_size=16))
+    labels = adata.obs["cell_type"].astype(str).to_numpy()
+    labels[np.flatnonzero(labels == "B")[:15]] = "a new class"
+    adata.obs["cell_type"] = labels
+    still = cc.Fit(epochs=1, learning_rate=1e-12, weight_decay=0, refit=False)
+    again = cc.tl.train(adata, "cell_type", start=first, fit=still).network.state_dict()
+    for name, weight in first.network.named_parameters():
+        kept = again[name][:, [0, 1, 2]] if name.startswith("linears.1") else again[name]
+        torch.testing.assert_close(kept, weight.detach(), atol=1e-6, rtol=0, msg=name)
+
+
 def test_a_missing_gene_keeps_its_place(small_adata):
     network = CNN1d(channels=(4,), kernels=4, pools=2, hidden=(8,))
     fit = cc.Fit(epochs=6, batch_size=16, learning_rate=0.02, preprocess="none")

@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 
 import cellclf as cc
+from cellclf import stats
 from cellclf.fit import Cells
 from cellclf.tl import _at_hand, _genes
 
@@ -135,6 +136,21 @@ class TestSameBits:
         first, second = train(small_adata, cache=tmp_path / "a"), train(other, cache=tmp_path / "b")
         assert learnt(first) == learnt(second)
         assert len(np.load(tmp_path / "b" / "cells.npy")) == 120 - len(test)
+
+
+def test_the_matrix_is_read_once_for_the_file(small_adata, few_genes, tmp_path, monkeypatch):
+    """Each row in use once, in order, though draft and final training read other genes; test rows never."""
+    small_adata.obs["split"] = np.resize(["train", "train", "test", "train"], 120)
+    backed, read, written = backed_h5ad(small_adata, tmp_path), [], stats.dense_blocks
+
+    def spy(*arguments):
+        for block in written(*arguments):
+            read.extend(block.rows)
+            yield block
+
+    monkeypatch.setattr(stats, "dense_blocks", spy)
+    train(backed, cache=tmp_path / "cache")
+    assert read == list(np.flatnonzero(small_adata.obs["split"] == "train"))
 
 
 class TestTemporaryFile:

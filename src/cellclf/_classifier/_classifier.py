@@ -118,7 +118,8 @@ class Classifier:
     @property
     def skill(self) -> pd.DataFrame:
         """Log loss, accuracy and macro-F1 of network, linear network and class prior on the validation rows."""
-        return pd.DataFrame(self.facts["skill"]).T
+        table = pd.DataFrame(self.facts["skill"]).T
+        return table if table.empty else table.loc[["network", "linear", "prior"], ["log_loss", "accuracy", "macro_f1"]]
 
     def predict_proba(self, X: Matrix, *, totals: np.ndarray | None = None) -> np.ndarray:
         """Return the probability of each class for each cell.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from torch import nn
 
@@ -129,6 +129,7 @@ class Autoencoder:
         return AutoencoderNetwork(self, n_genes, n_classes, members)
 
 
+@final
 class AutoencoderNetwork(Network):
     """The module behind :class:`Autoencoder`; members lie side by side in each layer."""
 

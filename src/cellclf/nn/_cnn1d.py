@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import torch
 from torch import nn
@@ -173,6 +173,7 @@ class CNN1d:
         return CNN1dNetwork(self, n_genes, n_classes, members)
 
 
+@final
 class CNN1dNetwork(Network):
     """The module behind :class:`CNN1d`; members are groups of channels."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from torch import nn
 
@@ -45,6 +45,7 @@ class Linear:
         return LinearNetwork(n_genes, n_classes, members)
 
 
+@final
 class LinearNetwork(Network):
     """The module behind :class:`Linear`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from torch import nn
 
@@ -94,6 +94,7 @@ class MLP:
         return MLPNetwork(self, n_genes, n_classes, members)
 
 
+@final
 class MLPNetwork(Network):
     """The module behind :class:`MLP`; members lie side by side in each layer."""
 

@@ -78,7 +78,7 @@ def _positions(names: np.ndarray, wanted: np.ndarray, *, whose: str = "") -> np.
 
 def check_order(network: Description, genes: str | Sequence[str]) -> None:
     """Refuse to choose genes for a network that reads them in an order: the choice would tear neighbours apart."""
-    if getattr(network, "ordered", False):
+    if getattr(network, "ordered", False) and isinstance(genes, str) and genes == "auto":
         msg = (
             f"{type(network).__name__} reads genes in their order, which genes={genes!r} does not keep. Give genes='all', "
             "a list in the order that is meant, or a boolean column of adata.var."

@@ -117,7 +117,7 @@ def study(
     found = _slots.labels(adata, label)
     x, names = values_and_names(adata, layer, use_rep)
     anew = use_rep is None and isinstance(genes, str) and genes == "auto"
-    if anew:
+    if use_rep is None:
         check_order(network, genes)
     columns = None if anew else given_columns(adata, names, genes, use_rep, None)
     return Study(adata, found, x, names, columns, network, fit, layer, use_rep)

@@ -156,10 +156,11 @@ def train(
     x, names = values_and_names(adata, layer, use_rep)
     seed = int(np.random.default_rng(rng).integers(2**62))
     rows, slots = plan(adata, found, split, fit, seed)
+    if use_rep is None and start is None:
+        check_order(network, genes)
     columns = given_columns(adata, names, genes, use_rep, start)
     ours = columns is None and found is not None
     if columns is None and found is not None:
-        check_order(network, genes)
         with naming_genes(adata):
             columns, selection = select(x, rows)
         slots = _slots.merge(slots, selection)
