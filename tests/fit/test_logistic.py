@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
@@ -76,3 +77,14 @@ def test_cells_that_are_all_alike_tell_only_the_shares():
     assert not weight.any()
     shares = np.sqrt([10, 40])
     np.testing.assert_allclose(softmax(bias), shares / shares.sum(), atol=1e-3)
+
+
+def test_the_number_of_threads_is_left_as_it_was():
+    cells, y = clouds([30, 30], 5)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        logistic(cells, y, np.bincount(y), turned(5, 5))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

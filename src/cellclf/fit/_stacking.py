@@ -12,7 +12,7 @@ from cellclf.fit._apply import logits
 from cellclf.fit._logistic import logistic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from cellclf.fit._options import Fit
     from cellclf.fit._rows import Rows
@@ -38,12 +38,12 @@ def has_room(network: Network, options: Fit) -> bool:
     return bool(options.stacking and network.n_skip and not (options.l1 or options.l2 or options.group_l1))
 
 
-def linear_models(rows: Rows, n_classes: int) -> dict[str, LinearModel]:
-    """Learn them from some of the training rows, in the principal axes."""
+def linear_models(rows: Rows, n_classes: int, names: Iterable[str] = tuple(MODELS)) -> dict[str, LinearModel]:
+    """Learn those of these names from some of the training rows, in the principal axes."""
     chosen = stats.evenly(rows.y, stats.N_LEARNT)
     cells, y, sizes = np.asarray(rows.x[chosen]), rows.y[chosen], np.bincount(rows.y, minlength=n_classes)
     axes = rows.axes(stats.N_AXES)
-    return {name: LinearModel(*learn(cells, y, sizes, axes)) for name, learn in MODELS.items()}
+    return {name: LinearModel(*learn(cells, y, sizes, axes)) for name, learn in MODELS.items() if name in names}
 
 
 def loudness(
@@ -62,8 +62,13 @@ def speak(network: Network, models: Mapping[str, LinearModel], loud: Mapping[str
     first, n_skip = network.first_linear, network.n_skip
     if first is None:
         return
-    for name in (name for name, model_weight in loud.items() if model_weight):
+    for name in heard(loud):
         model = models[name]
         members = n_skip // len(model.bias)
         first.weight[-n_skip:] += torch.from_numpy(loud[name] * model.weight.T).to(first.weight).repeat(members, 1)
         first.bias[-n_skip:] += torch.from_numpy(loud[name] * model.bias).to(first.bias).repeat(members)
+
+
+def heard(loud: Mapping[str, float]) -> list[str]:
+    """Return the names of the models that speak at all."""
+    return [name for name, weight in loud.items() if weight]

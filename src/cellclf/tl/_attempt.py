@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from cellclf._preprocessing import Preprocessing
 from cellclf.fit import Rows
 from cellclf.fit import train as fit_network
 from cellclf.fit._hardware import device_of
-from cellclf.fit._stacking import has_room, linear_models, loudness, speak
+from cellclf.fit._stacking import has_room, heard, linear_models, loudness, speak
 from cellclf.nn import Linear
 from cellclf.tl import _start
 from cellclf.tl._at_hand import cells
@@ -119,12 +119,15 @@ def _let_linear_models_speak(
     problem: Problem, network: Network, rows: Rows, valid: Rows | None, after: Attempt | None
 ) -> Mapping[str, float]:
     """Let linear models of the rows speak as loud as validation rows want, or wanted in the draft; return how loud."""
-    asked = valid is not None or (after is not None and any(after.loud.values()))
-    if not (asked and problem.n_classes and problem.start is None and has_room(network, problem.options)):
+    if not (problem.n_classes and problem.start is None and has_room(network, problem.options)):
+        return {}
+    if after is not None:
+        speak(network, linear_models(rows, problem.n_classes, heard(after.loud)), after.loud)
+        return after.loud
+    if valid is None:
         return {}
     models = linear_models(rows, problem.n_classes)
-    device = device_of(problem.options.device)
-    loud = after.loud if after is not None else loudness(network, models, cast("Rows", valid), device)
+    loud = loudness(network, models, valid, device_of(problem.options.device))
     speak(network, models, loud)
     return loud
 

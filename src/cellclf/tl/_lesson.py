@@ -10,7 +10,7 @@ from cellclf import _slots, stats
 from cellclf._preprocessing import Preprocessing
 from cellclf.fit import Rows, train
 from cellclf.fit._several import train_several
-from cellclf.fit._stacking import has_room, linear_models, speak
+from cellclf.fit._stacking import has_room, heard, linear_models, speak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,8 +160,8 @@ def teach_several(
 def _finished(model: Classifier, network: Network, rows: Rows, preprocessing: Preprocessing) -> Pupil:
     """Let linear models speak through the network as loud as they do in the classifier."""
     loud = model.facts.get("stacked", {})
-    if any(loud.values()) and has_room(network, model.options):
-        speak(network, linear_models(rows, len(model.classes)), loud)
+    if heard(loud) and has_room(network, model.options):
+        speak(network, linear_models(rows, len(model.classes), heard(loud)), loud)
     return Pupil(network, preprocessing)
 
 
