@@ -194,7 +194,8 @@ def test_before_and_after_calibration(trained):
     assert result.calibration.loc["before", "log_loss"] == pytest.approx(metrics.log_loss(truth, proba), rel=1e-4)
     facts = classifier.facts["calibration"]
     assert facts["n_rows"] == (adata.obs["split"] == "valid").sum()
-    assert facts["log_loss_after"] <= facts["log_loss_before"] + 1e-9
+    # one row's worth of doubt goes into the temperature, so that few rows may be told a little worse for it
+    assert (facts["log_loss_after"] - facts["log_loss_before"]) * facts["n_rows"] < 1
     assert facts["log_loss_after"] == pytest.approx(classifier.skill.loc["network", "log_loss"])
 
 

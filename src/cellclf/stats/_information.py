@@ -57,13 +57,11 @@ def mutual_information(table: ContingencyTable, *, corrected: bool = False) -> N
 
 
 def normalised_information(table: ContingencyTable) -> NDArray[np.float64]:
-    r"""The most that each gene tells about the class, or about one class against the rest, in units of what both could share.
+    r"""Mutual information of each gene with the class, corrected for chance, in units of what gene and class could share.
 
-    .. math:: \max_k \frac{\max(0, I_k - \mathrm E\,I_k)}{\sqrt{H(g)\, H(c_k)}}
+    .. math:: \frac{\max(0, I - \mathrm E\,I)}{\sqrt{H(g)\, H(c)}}
 
-    Here :math:`c_0` is the class and :math:`c_k` whether it is class k. Plain information favours genes that mark large classes, or
-    many at once; here a perfect marker of one class among many counts as much as a gene that parts all of them by halves.
-    What chance tells is the exact mean for the class, and an equal share of it for each class against the rest.
+    Plain information favours genes that mark large classes; here a perfect marker of a rare class counts nearly as much.
 
     Parameters
     ----------
@@ -74,25 +72,13 @@ def normalised_information(table: ContingencyTable) -> NDArray[np.float64]:
     -------
     Float64 (n_genes), between 0 and 1; 0 for a constant gene.
     """
-    chance = expected_information(table)[:, None]
-    n_others = max(1, int(np.count_nonzero(table.class_sizes)) - 1)
-    information = np.column_stack(
-        [
-            mutual_information(table)[:, None] - chance,
-            mutual_information_by_class(table) - chance / n_others,
-        ]
-    )
+    information = np.clip(mutual_information(table, corrected=True), 0, None)
     shares = table.bin_sizes / table.total
-    gene_entropy = np.add.reduceat(_entropy_terms(shares), table.offsets[:-1]) if table.n_genes else np.zeros(0)
-    classes = _entropy_terms(table.class_sizes / table.total)
-    one_against_rest = classes + _entropy_terms(1 - table.class_sizes / table.total)
-    scale = np.sqrt(np.clip(gene_entropy, 0, None)[:, None] * np.append(classes.sum(), one_against_rest))
-    return np.divide(np.clip(information, 0, None), scale, where=scale > 0, out=np.zeros_like(information)).max(axis=1)
-
-
-def _entropy_terms(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what each share adds to an entropy."""
-    return -shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))
+    terms = -shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))
+    gene_entropy = np.add.reduceat(terms, table.offsets[:-1]) if table.n_genes else np.zeros(0)
+    classes = table.class_sizes[table.class_sizes > 0] / table.total
+    scale = np.sqrt(np.clip(gene_entropy, 0, None) * -(classes * np.log(classes)).sum())
+    return np.divide(information, scale, where=scale > 0, out=np.zeros_like(information))
 
 
 def mutual_information_by_class(table: ContingencyTable) -> NDArray[np.float64]:
