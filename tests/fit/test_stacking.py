@@ -43,8 +43,14 @@ def test_silence_leaves_every_bit(rows):
     network = MLP(hidden=(7,)).build(12, 3)
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     speak(network, linear_models(rows, 3), dict.fromkeys(MODELS, 0.0))
-    speak(network, {}, {})
+    speak(network, linear_models(rows, 3, []), {})
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
+
+
+def test_what_does_not_speak_is_not_learnt(rows, monkeypatch):
+    assert list(linear_models(rows, 3, ["logistic"])) == ["logistic"]
+    monkeypatch.setattr(Rows, "axes", None)  # would fail if it were asked
+    assert linear_models(rows, 3, []) == {}
 
 
 def test_they_are_learnt_from_some_of_many_cells_with_the_sizes_of_all(rows, monkeypatch):

@@ -12,7 +12,7 @@ from cellclf.fit._apply import logits
 from cellclf.fit._logistic import logistic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from cellclf.fit._options import Fit
     from cellclf.fit._rows import Rows
@@ -38,8 +38,10 @@ def has_room(network: Network, options: Fit) -> bool:
     return bool(options.stacking and network.n_skip and not (options.l1 or options.l2 or options.group_l1))
 
 
-def linear_models(rows: Rows, n_classes: int, names: Iterable[str] = tuple(MODELS)) -> dict[str, LinearModel]:
+def linear_models(rows: Rows, n_classes: int, names: Collection[str] = tuple(MODELS)) -> dict[str, LinearModel]:
     """Learn those of these names from some of the training rows, in the principal axes."""
+    if not names:
+        return {}
     chosen = stats.evenly(rows.y, stats.N_LEARNT)
     cells, y, sizes = np.asarray(rows.x[chosen]), rows.y[chosen], np.bincount(rows.y, minlength=n_classes)
     axes = rows.axes(stats.N_AXES)

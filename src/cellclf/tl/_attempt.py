@@ -69,9 +69,7 @@ class Attempt:
     valid: Rows | None
     network: Trained
     linear: Trained | None
-    loud: Mapping[str, float] = field(
-        default_factory=dict
-    )  # weights of linear models that speak through the network's skip
+    loud: Mapping[str, float] = field(default_factory=dict)  # weights of linear models in the network's skip
 
     @property
     def interrupted(self) -> bool:
