@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before numpy is loaded, which reads it
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+
 import numpy as np
 import pytest
 from hypothesis import settings
