@@ -73,6 +73,7 @@ DOORS = {
     "scanpy": {"_cli", "datasets", "pl"},
     "scipy.io": {"io._mat"},
     "sklearn": {"tl._rivals", "datasets"},
+    "threadpoolctl": {"fit._threads"},
     "torch": {"nn", "fit", "_classifier", "attribution", "stats._device", "stats._device_similarity"},
 }
 HEAVY = {"torch", "scanpy", "anndata", "pandas", "matplotlib", "sklearn", "numba", "dask"}

@@ -116,6 +116,18 @@ def test_by_hand():
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
 
 
+def test_emphasis_is_as_if_the_genes_had_been_multiplied_by_it():
+    x, y = cells()
+    query, _ = cells(80, seed=3)
+    by = np.array([0.5, 3, 0, 1], np.float32)
+    emphasised = Novelty.learn(x, x[:, :2], logits_of(x), y, 3, emphasis=by)
+    found = emphasised.by_class(query, query[:, :2], logits_of(query))
+    multiplied = Novelty.learn(x * by, x[:, :2], logits_of(x), y, 3)
+    expected = multiplied.by_class(query * by, query[:, :2], logits_of(query))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    assert np.abs(found - learnt().by_class(query, query[:, :2], logits_of(query))).max() > 0.1
+
+
 def test_a_class_never_seen_scores_higher():
     x, y = cells()
     known = y != 1

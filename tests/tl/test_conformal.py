@@ -89,7 +89,9 @@ class TestScores:
                 embedding = network.embed(torch.from_numpy(z)).numpy()
             proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
             y = cells.obs["cell_type"].cat.codes.to_numpy()
-            looks = stats.Novelty.learn(z[rows], embedding[rows], logits[rows][:, None], y[rows], 3)
+            looks = stats.Novelty.learn(
+                z[rows], embedding[rows], logits[rows][:, None], y[rows], 3, emphasis=fitted.emphasis
+            )
             looks = replace(looks, levels=classifier.novelty.levels, widths=classifier.novelty.widths)
             strangeness = looks.by_class(z, embedding, logits[:, None])
             for i in set(train) - set(np.flatnonzero(rows)):
@@ -116,7 +118,8 @@ class TestScores:
             x, new = torch.from_numpy(draft.rows.x), torch.from_numpy(draft.valid.x)
             own, unseen = (network(part).numpy()[:, None] / classifier.temperature for part in (x, new))
             embedding = network.embed(x).numpy()
-        first = stats.Novelty.learn(draft.rows.x, embedding, own, draft.rows.y, 3, unseen=unseen)
+        by, seen = draft.emphasis, draft.rows
+        first = stats.Novelty.learn(seen.x, embedding, own, seen.y, 3, unseen=unseen, emphasis=by)
         np.testing.assert_allclose(classifier.novelty.levels, first.levels, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(classifier.novelty.widths, first.widths, rtol=1e-4)
         energy = -np.log(np.exp(unseen[:, 0].astype(np.float64)).sum(axis=1))

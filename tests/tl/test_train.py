@@ -15,7 +15,7 @@ from cellclf.fit import Rows
 from cellclf.fit._logistic import logistic
 from cellclf.pp._conditions import corrected_by_class
 from cellclf.tl import _attempt as attempt_module
-from cellclf.tl import _genes
+from cellclf.tl import _genes, _learn
 from cellclf.tl._lesson import Lesson, teach, teach_several
 
 MLP = cc.nn.MLP(hidden=(8,))
@@ -319,16 +319,35 @@ class TestPreprocessing:
         rows = (adata.obs["split"] == "train").to_numpy()
         np.testing.assert_allclose(classifier.preprocessing.offset, adata.X[rows].mean(axis=0), rtol=1e-5, atol=1e-6)
 
-    def test_weights_are_the_normalised_information(self, small_adata, quick):
+    def test_weights_are_the_most_that_a_gene_tells(self, small_adata, quick):
         classifier = cc.tl.train(small_adata, network=MLP, fit=quick, genes="all")
         rows = (small_adata.obs["split"] == "train").to_numpy()
         x, y = small_adata.X.toarray()[rows], small_adata.obs["cell_type"].cat.codes.to_numpy(np.int64)[rows]
         bins = stats.bin_edges(x, np.ones(len(y), bool))
-        information = stats.normalised_information(stats.contingency(x, y, bins=bins, n_classes=3)) ** 0.75
+        table = stats.contingency(x, y, bins=bins, n_classes=3)
+        information = stats.normalised_information(table).max(axis=1) ** 0.75
         expected = information / np.sqrt((information**2).mean())
         np.testing.assert_allclose(classifier.preprocessing.weight, expected, rtol=1e-6)
         plain = cc.tl.train(small_adata, network=MLP, fit=replace(quick, information_power=0))
         assert set(plain.preprocessing.weight) == {1}
+
+    def test_strange_cells_are_told_by_what_genes_tell_about_the_label(self, small_adata, quick, monkeypatch):
+        fitted, attempt = [], _learn.attempt
+
+        def watched(*arguments, **named):
+            fitted.append(attempt(*arguments, **named))
+            return fitted[-1]
+
+        monkeypatch.setattr(_learn, "attempt", watched)
+        cc.tl.train(small_adata, network=MLP, fit=quick, genes="all")
+        rows = (small_adata.obs["split"] == "train").to_numpy()
+        x, y = small_adata.X.toarray()[rows], small_adata.obs["cell_type"].cat.codes.to_numpy(np.int64)[rows]
+        table = stats.contingency(x, y, bins=stats.bin_edges(x, np.ones(len(y), bool)), n_classes=3)
+        of_label, *of_each = stats.normalised_information(table).T ** 0.75
+        expected = of_label / np.sqrt((of_label**2).mean())
+        found = fitted[0].emphasis * fitted[0].preprocessing.weight
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        assert (np.max(of_each, axis=0) > of_label).any()  # else the two weights would be the same
 
     @pytest.mark.parametrize("power", [0.0, 0.75])
     @pytest.mark.parametrize("scale", ["zscore", "minmax", "none"])

@@ -15,6 +15,7 @@ from cellclf._classifier._impression import Block, impression
 from cellclf._preprocessing import normalise
 from cellclf.fit._hardware import device_of
 from cellclf.fit._history import COLUMNS
+from cellclf.fit._threads import torch_alone
 
 if TYPE_CHECKING:
     import os
@@ -227,7 +228,8 @@ class Classifier:
         network, linear = self.network.to(device).eval(), self.linear and self.linear.to(device).eval()
         for start in range(0, max(len(values), 1), BLOCK):
             x = self.inputs(values[start : start + BLOCK])
-            seen_as = impression(network, self.novelty, self.temperature, x, device)
+            with torch_alone():
+                seen_as = impression(network, self.novelty, self.temperature, x, device)
             scores = linear(torch.from_numpy(x).to(device)) / self.linear_temperature if linear else None
             yield Block(seen_as, seen_as.proba if scores is None else torch.softmax(scores, dim=1).cpu().numpy())
 

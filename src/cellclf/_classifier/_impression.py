@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from cellclf import stats
+from cellclf.nn._network import mean_of_members
 
 if TYPE_CHECKING:
     from cellclf.nn._network import Network
@@ -60,7 +61,8 @@ def impression(
     """Run a network, in evaluation mode, over cells as it reads them (n_cells, n_genes)."""
     x = torch.from_numpy(inputs).to(device)
     embedding = network.embed(x).cpu().numpy()
-    proba = torch.softmax(network(x) / temperature, dim=1).cpu().numpy()
+    members = network.by_member(x)
+    proba = torch.softmax(mean_of_members(members) / temperature, dim=1).cpu().numpy()
     if np.isnan(proba).any():
         msg = (
             f"The network gives no probabilities (NaN) for {int(np.isnan(proba).any(axis=1).sum())} cells: its weights are "
@@ -69,7 +71,7 @@ def impression(
         raise ValueError(msg)
     if novelty is None:
         return Impression(proba, embedding, np.zeros((len(x), 0)), np.zeros(len(x), dtype=np.float32))
-    each = (network.by_member(x) / temperature).cpu()
+    each = (members / temperature).cpu()
     strangeness = novelty.by_class(inputs, embedding, each.numpy())
     own = torch.softmax(each, dim=2).numpy()[np.arange(len(x)), :, proba.argmax(axis=1)]
     return Impression(proba, embedding, strangeness, own.std(axis=1))

@@ -92,8 +92,8 @@ class Fit:
         Then each gene is brought to mean 0 and standard deviation 1 (``"zscore"``, clipped to ±10), to [0, 1]
         (``"minmax"``), to [-1, 1] (``"maxabs"``), by what the training rows show, or left (``"none"``).
     information_power
-        Last, each gene is multiplied by this power of its mutual information with the label on the training rows,
-        corrected for chance and divided by the geometric mean of the entropies of gene and label; 0 leaves all equal.
+        Last, each gene is multiplied by this power of its mutual information on the training rows with the label, or with one class
+        against the rest if that is more; corrected for chance and divided by the geometric mean of the two entropies. 0 leaves all equal.
     axes
         While it learns, let half of the units of the first hidden layer read the genes through so many principal axes of the
         training cells, and the linear skip read genes and axes. Afterwards every gene has weights of its own, as without. 0: read

@@ -57,11 +57,13 @@ def mutual_information(table: ContingencyTable, *, corrected: bool = False) -> N
 
 
 def normalised_information(table: ContingencyTable) -> NDArray[np.float64]:
-    r"""Mutual information of each gene with the class, corrected for chance, in units of what gene and class could share.
+    r"""What each gene tells about the class, and about each class against the rest, in units of what the two could share.
 
-    .. math:: \frac{\max(0, I - \mathrm E\,I)}{\sqrt{H(g)\, H(c)}}
+    .. math:: \frac{\max(0, I_k - \mathrm E\,I_k)}{\sqrt{H(g)\, H(c_k)}}
 
-    Plain information favours genes that mark large classes; here a perfect marker of a rare class counts nearly as much.
+    Here :math:`c_0` is the class, and :math:`c_k` whether it is class k. Plain information favours genes that mark large classes, or
+    many at once; here a perfect marker of one class among many counts as much, against the rest, as a gene that parts all of them.
+    What chance tells is the exact mean for the class, and an equal share of it for each class against the rest.
 
     Parameters
     ----------
@@ -70,15 +72,30 @@ def normalised_information(table: ContingencyTable) -> NDArray[np.float64]:
 
     Returns
     -------
-    Float64 (n_genes), between 0 and 1; 0 for a constant gene.
+    Float64 (n_genes, 1 + n_classes), between 0 and 1; 0 for a constant gene, and for a class without rows.
+
+    Examples
+    --------
+    >>> table = ContingencyTable(np.array([[500, 0, 0], [0, 500, 500]]), np.array([0, 2]))
+    >>> normalised_information(table).round(2)
+    array([[0.76, 1.  , 0.25, 0.25]])
     """
-    information = np.clip(mutual_information(table, corrected=True), 0, None)
-    shares = table.bin_sizes / table.total
-    terms = -shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))
-    gene_entropy = np.add.reduceat(terms, table.offsets[:-1]) if table.n_genes else np.zeros(0)
-    classes = table.class_sizes[table.class_sizes > 0] / table.total
-    scale = np.sqrt(np.clip(gene_entropy, 0, None) * -(classes * np.log(classes)).sum())
-    return np.divide(information, scale, where=scale > 0, out=np.zeros_like(information))
+    chance = expected_information(table)[:, None]
+    n_others = max(1, int(np.count_nonzero(table.class_sizes)) - 1)
+    of_class, of_each = mutual_information(table)[:, None], mutual_information_by_class(table)
+    information = np.hstack([of_class - chance, of_each - chance / n_others])
+    shares = table.class_sizes / table.total
+    one_against_rest = _entropy_terms(shares) + _entropy_terms(1 - shares)
+    of_gene = _entropy_terms(table.bin_sizes / table.total)
+    of_gene = np.add.reduceat(of_gene, table.offsets[:-1]) if table.n_genes else np.zeros(0)
+    shared = np.clip(of_gene, 0, None)[:, None] * np.append(_entropy_terms(shares).sum(), one_against_rest)
+    scale = np.sqrt(shared)
+    return np.divide(np.clip(information, 0, None), scale, where=scale > 0, out=np.zeros_like(information))
+
+
+def _entropy_terms(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what each share adds to an entropy."""
+    return -shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))
 
 
 def mutual_information_by_class(table: ContingencyTable) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ class Novelty:
     """What training cells look like, in four ways that miss different things.
 
     The relative Mahalanobis distance to a class in the network's embedding (`embedded`), and the same on the first 20 principal
-    axes of what the network reads (`origin`, `axes`, `projected`), where classes that the network was never asked to tell apart
+    axes of the genes (`origin`, `axes`, `projected`), where classes that the network was never asked to tell apart
     may still differ; how sparse the neighbourhood is, compared with that of the neighbours (`kept` training cells on these axes,
     `reach`: the distance from each to its tenth neighbour) :cite:p:`Breunig2000`; and the energy of the logits
     :cite:p:`Liu2020`. `levels` and `widths` (4) are their means and standard deviations over cells that had no part in
@@ -110,7 +110,7 @@ class Novelty:
         *,
         unseen: NDArray[Any] | None = None,
         like: Novelty | None = None,
-        axes: NDArray[Any] | None = None,
+        emphasis: NDArray[Any] | None = None,
     ) -> Novelty:
         """Learn from training cells of classes `y`: what the network reads of them, its embedding and its logits.
 
@@ -118,14 +118,15 @@ class Novelty:
         by the temperature. :func:`evenly` chooses the cells where there are many. Each cell is left out of the means,
         covariances and neighbours that it is measured by. What a network learnt cannot be taken back, so the energy is that of
         `unseen`, the logits of cells that it was not trained on, where there are some. `levels` and `widths` are those of another
-        one that this is to be `like`, where it is given; then no logits are asked for. `axes` are the first 20 principal axes
-        of the cells (n_genes, 20), where they are known.
+        one that this is to be `like`, where it is given; then no logits are asked for. The principal axes are those of genes
+        multiplied by `emphasis` (n_genes), where it is given; `axes` holds both.
         """
         origin = inputs.mean(axis=0, dtype=np.float64).astype(np.float32)
-        centred = inputs - origin
-        axes = principal_axes(centred, N_AXES) if axes is None else np.ascontiguousarray(axes)
+        centred, few = inputs - origin, evenly(y, N_KEPT)
+        emphasis = np.ones(inputs.shape[1], np.float32) if emphasis is None else emphasis.astype(np.float32)
+        axes = emphasis[:, None] * principal_axes(centred[few] * emphasis, N_AXES)
         cells = centred @ axes
-        kept = cells[evenly(y, N_KEPT)]
+        kept = cells[few]
         embedded, projected = Spread.learn(embedding, y, n_classes), Spread.learn(cells, y, n_classes)
         distances, numbers = _neighbours(kept, kept, itself=True)
         reach = distances[:, -1].astype(np.float32)

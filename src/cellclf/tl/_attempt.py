@@ -61,10 +61,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Attempt:
-    """Networks trained on some rows, and the scaled rows themselves. Without a label there is no linear network."""
+    """Networks trained on some rows, and the scaled rows themselves. Without a label there is no linear network.
+
+    `emphasis` (n_genes) turns the weights by which networks hear genes into those by which strange cells are told.
+    """
 
     columns: np.ndarray
     preprocessing: Preprocessing
+    emphasis: np.ndarray
     rows: Rows
     valid: Rows | None
     network: Trained
@@ -80,7 +84,7 @@ class Attempt:
 def attempt(problem: Problem, rows: np.ndarray, counts: bool, after: Attempt | None = None) -> Attempt:
     """Train network and linear network side by side; `after` a draft, for as many epochs as it found best."""
     columns = problem.columns_for(rows)
-    preprocessing, scaled = _prepared(problem, rows, columns, counts)
+    preprocessing, emphasis, scaled = _prepared(problem, rows, columns, counts)
     valid = None
     if after is None and problem.rows.valid.any():
         raw = cells(problem, problem.rows.valid, columns, counts=counts)
@@ -110,7 +114,7 @@ def attempt(problem: Problem, rows: np.ndarray, counts: bool, after: Attempt | N
     )
     linear = None if network.beside is None else replace(network, network=network.beside)
     loud = _let_linear_models_speak(problem, network.network, scaled, valid, after)
-    return Attempt(columns, preprocessing, scaled, valid, network, linear, loud)
+    return Attempt(columns, preprocessing, emphasis, scaled, valid, network, linear, loud)
 
 
 def _let_linear_models_speak(
@@ -142,16 +146,21 @@ def find_counts(problem: Problem) -> bool:
     return counts
 
 
-def _prepared(problem: Problem, rows: np.ndarray, columns: np.ndarray, counts: bool) -> tuple[Preprocessing, Rows]:
+def _prepared(
+    problem: Problem, rows: np.ndarray, columns: np.ndarray, counts: bool
+) -> tuple[Preprocessing, np.ndarray, Rows]:
     """Learn the preprocessing on the rows, and apply it."""
-    values = cells(problem, rows, columns, counts=counts)
+    values, power = cells(problem, rows, columns, counts=counts), problem.options.information_power
     information = _information(values, problem.rows.found.codes[rows], problem)
     values = values.normalised() if counts else values
-    preprocessing = Preprocessing.learn(values, counts=counts, scale=problem.options.scale)
-    preprocessing = preprocessing.weighted(information, problem.options.information_power)
+    scaling = Preprocessing.learn(values, counts=counts, scale=problem.options.scale)
+    preprocessing = scaling.weighted(information.max(axis=1), power)
     if problem.start is not None:
         preprocessing = _start.preprocessing(problem.start, preprocessing, problem.names[columns])
-    return preprocessing, _laid_out(problem, values.scaled(preprocessing), rows)
+    # what marks one class alone is loud in the network, and would drown what is common to cells of none of the classes
+    of_label, weight = scaling.weighted(information[:, 0], power).weight, preprocessing.weight
+    emphasis = np.divide(of_label, weight, where=weight > 0, out=np.zeros_like(weight))
+    return preprocessing, emphasis, _laid_out(problem, values.scaled(preprocessing), rows)
 
 
 def _laid_out(problem: Problem, values: Cells, rows: np.ndarray) -> Rows:
@@ -160,8 +169,8 @@ def _laid_out(problem: Problem, values: Cells, rows: np.ndarray) -> Rows:
 
 
 def _information(raw: Cells, y: np.ndarray, problem: Problem) -> np.ndarray:
-    """Measure what each gene tells about the class, as a share of what it could tell."""
+    """Measure what each gene tells about the class, and about each class against the rest, as shares of what it could tell."""
     if problem.options.information_power == 0 or not problem.n_classes:
-        return np.ones(raw.shape[1])
+        return np.ones((raw.shape[1], 1))
     bins = stats.bin_edges(raw, np.ones(len(y), dtype=bool), bins="auto")
     return stats.normalised_information(stats.contingency(raw, y, bins=bins, n_classes=problem.n_classes))

@@ -88,7 +88,7 @@ def _score(
     if fitted.interrupted:
         return False
     network, device = fitted.network.network, device_of(problem.options.device)
-    looks = like(first, network, fitted.rows, temperature, problem)
+    looks = like(first, fitted, temperature, problem)
     values = cells(problem, left_out, fitted.columns, counts=counts).scaled(fitted.preprocessing)
     y, rows = problem.rows.found.codes[left_out], np.flatnonzero(left_out)
     for start in range(0, len(rows), BLOCK):

@@ -14,6 +14,7 @@ from cellclf._classifier import Classifier
 from cellclf.fit._apply import logits
 from cellclf.fit._hardware import device_of
 from cellclf.fit._judge import no_worse
+from cellclf.fit._threads import torch_alone
 from cellclf.tl._at_hand import at_hand
 from cellclf.tl._attempt import Attempt, Problem, attempt, find_counts
 from cellclf.tl._conformal import calibrate, folds_of
@@ -29,7 +30,7 @@ SMALLEST = np.finfo(np.float64).eps  # as stats.log_loss has it: a probability o
 
 def learn(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
     """Train, choose epoch and temperature on the validation rows, train again on all rows, and assemble the classifier."""
-    with at_hand(problem) as laid_out:
+    with torch_alone(), at_hand(problem) as laid_out:
         return _learnt(laid_out, facts)
 
 
@@ -56,7 +57,7 @@ def _learnt(problem: Problem, facts: Mapping[str, Any]) -> Classifier:
         genes=problem.names[final.columns],
         classes=problem.rows.found.classes,
         preprocessing=final.preprocessing,
-        novelty=novelty(network, final.rows, temperature, problem, draft),
+        novelty=novelty(final, temperature, problem, draft),
         temperature=temperature,
         linear_temperature=linear_temperature,
         prior=_prior(final, problem.n_classes),

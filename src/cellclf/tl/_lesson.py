@@ -177,5 +177,7 @@ def _prepared(model: Classifier, material: Lesson) -> tuple[Preprocessing, np.nd
             bins=stats.bin_edges(material.raw, every, bins="auto"),
             n_classes=len(model.classes),
         )
-        preprocessing = preprocessing.weighted(stats.normalised_information(table), options.information_power)
+        preprocessing = preprocessing.weighted(
+            stats.normalised_information(table).max(axis=1), options.information_power
+        )
     return preprocessing, preprocessing.apply(material.values)

@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 from cellclf import stats
 from cellclf.fit._apply import by_member, embedding
 from cellclf.fit._hardware import device_of
-from cellclf.stats._novelty import N_AXES, enough
+from cellclf.stats._novelty import enough
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from cellclf.fit import Rows
-    from cellclf.nn._network import Network
     from cellclf.tl._attempt import Attempt, Problem
 
 
-def novelty(network: Network, rows: Rows, temperature: float, problem: Problem, draft: Attempt) -> stats.Novelty | None:
-    """Learn what the rows that a network was trained on look like; nothing where there are no classes."""
+def novelty(final: Attempt, temperature: float, problem: Problem, draft: Attempt) -> stats.Novelty | None:
+    """Learn what the rows that the last network was trained on look like; nothing where there are no classes."""
     if not problem.n_classes:
         return None
     first = of_draft(draft, temperature, problem)
-    return first if rows is draft.rows else like(first, network, rows, temperature, problem)
+    return first if final.rows is draft.rows else like(first, final, temperature, problem)
 
 
 def of_draft(draft: Attempt, temperature: float, problem: Problem) -> stats.Novelty:
@@ -34,17 +32,16 @@ def of_draft(draft: Attempt, temperature: float, problem: Problem) -> stats.Nove
     if draft.valid is not None:
         some = draft.valid.x[stats.evenly(draft.valid.y, stats.N_LEARNT)]
         unseen = by_member(draft.network.network, some, device_of(problem.options.device)) / temperature
-    return _learn(draft.network.network, draft.rows, temperature, problem, unseen=unseen)
+    return _learn(draft, temperature, problem, unseen=unseen)
 
 
-def like(first: stats.Novelty, network: Network, rows: Rows, temperature: float, problem: Problem) -> stats.Novelty:
+def like(first: stats.Novelty, fitted: Attempt, temperature: float, problem: Problem) -> stats.Novelty:
     """Learn what the rows of another network look like, with the scales of the first, so that scores can be compared."""
-    return _learn(network, rows, temperature, problem, like=first)
+    return _learn(fitted, temperature, problem, like=first)
 
 
 def _learn(
-    network: Network,
-    rows: Rows,
+    fitted: Attempt,
     temperature: float,
     problem: Problem,
     *,
@@ -52,7 +49,8 @@ def _learn(
     like: stats.Novelty | None = None,
 ) -> stats.Novelty:
     """Learn from what the network reads of the rows, its embedding, and its logits where nothing else tells their energy."""
-    chosen, device = stats.evenly(rows.y, stats.N_LEARNT), device_of(problem.options.device)
+    network, rows, device = fitted.network.network, fitted.rows, device_of(problem.options.device)
+    chosen = stats.evenly(rows.y, stats.N_LEARNT)
     inputs = rows.x[chosen] if len(chosen) < len(rows.y) else rows.x[:]
     told = like is not None or enough(unseen)
     return stats.Novelty.learn(
@@ -63,5 +61,5 @@ def _learn(
         problem.n_classes,
         unseen=unseen,
         like=like,
-        axes=rows.axes(N_AXES),
+        emphasis=fitted.emphasis,
     )

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+from scipy.linalg import blas  # noqa: F401 - loads SciPy's library
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import cellclf as cc
+from cellclf.fit._threads import LIBRARIES, torch_alone
+from cellclf.tl import _learn
+
+
+def threads():
+    """Count those of each library of linear algebra that is loaded."""
+    return {lib["filepath"]: lib["num_threads"] for lib in threadpool_info() if lib["prefix"] in LIBRARIES}
+
+
+def test_linear_algebra_keeps_to_one_thread_within_and_has_them_back_afterwards():
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        assert set(before.values()) == {2}
+        with pytest.raises(KeyboardInterrupt), torch_alone():  # noqa: PT012
+            assert set(threads().values()) == {1}
+            raise KeyboardInterrupt
+        assert threads() == before
+
+
+def test_a_classifier_is_trained_so(monkeypatch, small_adata):
+    seen, attempt = [], _learn.attempt
+    monkeypatch.setattr(_learn, "attempt", lambda *args, **named: (seen.append(threads()), attempt(*args, **named))[1])
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        cc.tl.train(small_adata, fit=cc.Fit(epochs=1))
+        assert threads() == before
+    assert seen
+    assert all(set(one.values()) == {1} for one in seen)
