@@ -93,7 +93,7 @@ class Fit:
         (``"minmax"``), to [-1, 1] (``"maxabs"``), by what the training rows show, or left (``"none"``).
     information_power
         Last, each gene is multiplied by this power of its mutual information on the training rows with the label, or with one class
-        against the rest if that is more; corrected for chance and divided by the geometric mean of the two entropies. 0 leaves all equal.
+        against the rest if that is more; less what chance tells, and divided by the geometric mean of the two entropies. 0 leaves all equal.
     axes
         While it learns, let half of the units of the first hidden layer read the genes through so many principal axes of the
         training cells, and the linear skip read genes and axes. Afterwards every gene has weights of its own, as without. 0: read

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import chi2
 
 from cellclf.stats import _kernels, _threads
 from cellclf.stats._null import expected_information
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cellclf.stats._contingency import ContingencyTable
 
 TABLE_SIZE = 2**22  # n log n is looked up for smaller n
+LUCKY = 0.05  # share of genes that chance lets tell more about a class
 
 
 def mutual_information(table: ContingencyTable, *, corrected: bool = False) -> NDArray[np.float64]:
@@ -59,11 +61,12 @@ def mutual_information(table: ContingencyTable, *, corrected: bool = False) -> N
 def normalised_information(table: ContingencyTable) -> NDArray[np.float64]:
     r"""What each gene tells about the class, and about each class against the rest, in units of what the two could share.
 
-    .. math:: \frac{\max(0, I_k - \mathrm E\,I_k)}{\sqrt{H(g)\, H(c_k)}}
+    .. math:: \frac{\max(0, I_k - \varepsilon_k)}{\sqrt{H(g)\, H(c_k)}}
 
     Here :math:`c_0` is the class, and :math:`c_k` whether it is class k. Plain information favours genes that mark large classes, or
     many at once; here a perfect marker of one class among many counts as much, against the rest, as a gene that parts all of them.
-    What chance tells is the exact mean for the class, and an equal share of it for each class against the rest.
+    What chance tells about the class, :math:`\varepsilon_0`, is the exact mean. Of K classes some will be lucky, most of all those of few
+    cells: :math:`\varepsilon_k` is what the luckiest exceeds for one gene in twenty, by the law of the G-test.
 
     Parameters
     ----------
@@ -76,21 +79,30 @@ def normalised_information(table: ContingencyTable) -> NDArray[np.float64]:
 
     Examples
     --------
-    >>> table = ContingencyTable(np.array([[500, 0, 0], [0, 500, 500]]), np.array([0, 2]))
+    >>> table = ContingencyTable(np.array([[500, 0], [0, 500], [0, 500]]), np.array([0, 2]))
     >>> normalised_information(table).round(2)
-    array([[0.76, 1.  , 0.25, 0.25]])
+    array([[0.76, 1.  , 0.27, 0.27]])
     """
-    chance = expected_information(table)[:, None]
-    n_others = max(1, int(np.count_nonzero(table.class_sizes)) - 1)
     of_class, of_each = mutual_information(table)[:, None], mutual_information_by_class(table)
-    information = np.hstack([of_class - chance, of_each - chance / n_others])
+    information = np.hstack([of_class - expected_information(table)[:, None], of_each - _luck(table)[:, None]])
     shares = table.class_sizes / table.total
     one_against_rest = _entropy_terms(shares) + _entropy_terms(1 - shares)
-    of_gene = _entropy_terms(table.bin_sizes / table.total)
-    of_gene = np.add.reduceat(of_gene, table.offsets[:-1]) if table.n_genes else np.zeros(0)
-    shared = np.clip(of_gene, 0, None)[:, None] * np.append(_entropy_terms(shares).sum(), one_against_rest)
-    scale = np.sqrt(shared)
+    of_gene = np.clip(_sums(table, _entropy_terms(table.bin_sizes / table.total)), 0, None)
+    scale = np.sqrt(of_gene[:, None] * np.append(_entropy_terms(shares).sum(), one_against_rest))
     return np.divide(np.clip(information, 0, None), scale, where=scale > 0, out=np.zeros_like(information))
+
+
+def _luck(table: ContingencyTable) -> NDArray[np.float64]:
+    """Return what each gene tells by chance about the luckiest of the classes, exceeded by one gene in twenty."""
+    n_classes = max(1, int(np.count_nonzero(table.class_sizes)))
+    freedom = np.maximum(_sums(table, (table.bin_sizes > 0).astype(np.int64)) - 1, 1)
+    kinds, which = np.unique(freedom, return_inverse=True)
+    return chi2.isf(LUCKY / n_classes, kinds)[which] / (2 * table.total)
+
+
+def _sums(table: ContingencyTable, of_bins: NDArray[Any]) -> NDArray[Any]:
+    """Add up what the bins of each gene have."""
+    return np.add.reduceat(of_bins, table.offsets[:-1]) if table.n_genes else np.zeros(0, of_bins.dtype)
 
 
 def _entropy_terms(shares: NDArray[np.float64]) -> NDArray[np.float64]:
