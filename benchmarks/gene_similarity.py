@@ -1,23 +1,37 @@
 """All pairs of genes, against SciPy, NumPy and scikit-learn in the same run; prints a markdown table.
 
 python benchmarks/gene_similarity.py [--genes 19221] [--samples 1400] [--sample 150] [--repeats 1] [--cells 20000] [--device cuda]
+python benchmarks/gene_similarity.py --disk 60000 [--sparse-genes 3000] [--folder DIR]
 
 Dense data (like bulk expression) for every metric, then sparse counts (like single cells). NumPy's correlation runs whole, in
 turn with ours; the peers that take one pair at a time are timed on all pairs of a sample of genes and scaled. Times include reading
 and storing.
+
+With `--disk`, instead: so many cells and twice as many (sparse counts, and the same genes dense for a tenth of the cells), from memory and
+from a backed h5ad, the five nearest of each gene. Each call runs in a process of its own, after one that compiles; memory is what the
+process then holds beyond files (RssAnon) above what it held before.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
+import json
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import anndata
 import numpy as np
 from anndata import AnnData
+from on_disk import peak
 from scipy import sparse
 from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import jaccard_score, mutual_info_score
@@ -112,6 +126,48 @@ def run(adata: AnnData, metric: str, options: argparse.Namespace) -> str:
     return f"| {metric} | {ours:.1f} | {name} | {theirs:,.1f} | {theirs / ours:,.1f} | {apart:.1e} |"
 
 
+def from_store(path: str, metric: str, *, backed: bool) -> dict[str, object]:
+    """Compare the genes of a file in this process."""
+    cc.pp.gene_similarity(anndata.read_h5ad(path, backed="r")[:300].to_memory(), metric=metric, n_neighbors=5)
+    adata = anndata.read_h5ad(path, backed="r" if backed else None)
+    start = time.perf_counter()
+    memory = peak(lambda: cc.pp.gene_similarity(adata, metric=metric, n_neighbors=5))
+    seconds = time.perf_counter() - start
+    digest = hashlib.sha256(adata.varp[metric].data.tobytes()).hexdigest()
+    return {"seconds": seconds, "memory": memory, "digest": digest}
+
+
+def run_disk(options: argparse.Namespace) -> None:
+    """Print a table of time and memory from memory and from files."""
+    folder = Path(tempfile.mkdtemp(dir=options.folder))
+    try:
+        print("| data | metric | cells | seconds, from memory | from a file | MiB, from memory | from a file |")
+        print("|---|---|---|---|---|---|---|")
+        for kind, make, n_cells in (("sparse", simulate_counts, options.disk), ("dense", simulate, options.disk // 10)):
+            paths = {n: folder / f"{kind}{n}.h5ad" for n in (n_cells, 2 * n_cells)}
+            for n, path in paths.items():
+                AnnData(make(n, options.sparse_genes)).write_h5ad(path)
+            for metric in options.metrics:
+                for n, path in paths.items():
+                    memory, file = (_in_own_process(path, metric, how) for how in ("memory", "backed"))
+                    if memory["digest"] != file["digest"]:
+                        msg = f"{metric}: a file does not give what memory gives."
+                        raise RuntimeError(msg)
+                    columns = f"{memory['seconds']:.1f} | {file['seconds']:.1f} | {memory['memory']:.0f} | {file['memory']:.0f}"
+                    print(f"| {kind} | {metric} | {n:,} | {columns} |", flush=True)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _in_own_process(path: Path, metric: str, how: str) -> dict[str, Any]:
+    """Compare the genes of a file in a process of its own."""
+    command = [sys.executable, __file__, "--one", str(path), metric, how]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -123,8 +179,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--metrics", nargs="+", default=METRICS, choices=METRICS)
     parser.add_argument("--device", default=None, help="torch device; compiled kernels on the processor without")
+    parser.add_argument("--disk", type=int, default=0, help="cells of the comparison of memory and files")
+    parser.add_argument("--folder", type=Path, default=None, help="where the files are written, and removed again")
+    parser.add_argument("--one", nargs=3, metavar=("PATH", "METRIC", "HOW"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # the peers divide by zero for genes found nowhere
+    if options.one:
+        path, metric, how = options.one
+        print(json.dumps(from_store(path, metric, backed=how == "backed")))
+        return
+    if options.disk:
+        run_disk(options)
+        return
     small = AnnData(simulate(300, 200))
     for metric in options.metrics:  # compile
         cc.pp.gene_similarity(small, metric=metric)

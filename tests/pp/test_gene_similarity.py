@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 import cellclf as cc
-from cellclf.stats import _similarity, _similarity_measures, _similarity_shared
+from cellclf.stats import _pieces, _similarity, _similarity_measures, _similarity_shared
 
 METRICS = ["correlation", "jaccard", "jsd", "mi"]
 
@@ -120,6 +120,37 @@ def test_backed_and_view(adata, tmp_path):
     cc.pp.gene_similarity(view, metric="mi")
     assert view.varp["mi"].shape == (10, 10)
     assert "mi" not in adata.varp
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AnnData]:
+    """Give the same counts in every form, most of them on disk or in chunks."""
+    folder = tmp_path_factory.mktemp("stored")
+    x = np.random.default_rng(4).poisson(np.linspace(0.02, 3, 35), (230, 35)).astype(np.float32)
+    forms = {"dense": np.asarray, "csr": sparse.csr_matrix, "csc": sparse.csc_matrix}
+    found = {name: AnnData(form(x)) for name, form in forms.items()}
+    for name in forms:
+        found[name].write_h5ad(folder / f"{name}.h5ad")
+        found[name].write_zarr(folder / f"{name}.zarr")
+        found[f"h5ad {name}"] = anndata.read_h5ad(folder / f"{name}.h5ad", backed="r")
+        found[f"lazy {name}"] = anndata.experimental.read_lazy(folder / f"{name}.zarr")
+    dask = pytest.importorskip("dask.array").from_array(x, chunks=(50, 11))
+    found["dask"], found["dask csr"] = AnnData(dask), AnnData(dask.rechunk((50, 35)).map_blocks(sparse.csr_matrix))
+    return found
+
+
+@pytest.mark.parametrize("near", [None, 4], ids=["all", "nearest"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_storage_gives_the_same_bytes(stored, metric, near, monkeypatch):
+    monkeypatch.setattr(_pieces, "BLOCK_BYTES", 20_000)
+    found = {}
+    for name, adata in stored.items():
+        cc.pp.gene_similarity(adata, metric=metric, n_neighbors=near, key_added="x")
+        square = adata.varp["x"]
+        arrays = [square] if near is None else [square.data, square.indices, square.indptr]
+        found[name] = b"".join(np.asarray(array).tobytes() for array in arrays)
+    assert len(found) == 11
+    assert {name for name, bytes_ in found.items() if bytes_ != found["dense"]} == set()
 
 
 def test_an_interrupted_call_leaves_no_trace(adata, monkeypatch):

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import gc
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anndata
@@ -17,7 +26,7 @@ from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import jaccard_score, mutual_info_score
 
 from cellclf import stats
-from cellclf.stats import _pieces, _similarity_measures, _similarity_shared
+from cellclf.stats import _gene_values, _pieces, _room, _similarity, _similarity_measures, _similarity_shared
 from cellclf.stats._gene_values import gene_values
 
 METRICS = ["correlation", "jaccard", "jsd", "mi"]
@@ -77,13 +86,15 @@ def expected() -> dict[str, np.ndarray]:
 
 @pytest.fixture(params=list(SPARSE))
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Visit only shared cells, or lay genes out; in small bands, so that there are several."""
+    """Visit only shared cells, or lay genes out; few genes and cells at a time, so that there are several steps."""
     for name in ("SPARSE_PRODUCTS", "SPARSE_DIVERGENCE"):
         monkeypatch.setattr(_similarity_shared, name, SPARSE[request.param])
     monkeypatch.setattr(_similarity_measures.Measure, "band", 16)
+    monkeypatch.setattr(_similarity_shared.Shared, "band", 16)
     monkeypatch.setattr(_similarity_measures.Tiled, "tile", 8)
-    monkeypatch.setattr(_similarity_measures, "PRODUCT_TILE", 16)
-    monkeypatch.setattr(_similarity_measures, "TILE", 8)
+    monkeypatch.setattr(_gene_values, "AT_ONCE", 300)
+    for name, value in {"PRODUCT_TILE": 16, "BLOCK_CELLS": 70, "TILE_BYTES": 1, "RUN_CELLS": 64}.items():
+        monkeypatch.setattr(_similarity_measures, name, value)
     return request.param
 
 
@@ -113,6 +124,13 @@ def test_divergence_of_long_tails_and_many_cells(spread, way):
     x[x < 1e-25] = 0
     expected = one_by_one(x, "jsd")
     np.testing.assert_allclose(similar(x, "jsd"), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_rare_genes_of_many_cells(metric, way):
+    x = sparse.random(1500, 12, 0.02, random_state=2, dtype=np.float32, format="csr")
+    found = similar(x, metric)
+    np.testing.assert_allclose(found, one_by_one(x.toarray(), metric), rtol=0, atol=TOLERANCE[metric])
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -247,6 +265,156 @@ def test_the_nearest_take_little_memory(metric):
     assert found.data.nbytes + found.indices.nbytes < 4000 * 2 * 5 * 16
 
 
+# -- Values in temporary files ----------------------------------------------------------------
+
+
+class Drawn:
+    """A dataset that is drawn where it is read, so that none of it lies in memory: of `n_rows` rows and 120 genes."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, n_rows: int, most: int = 9) -> None:
+        self.shape, self.most = (n_rows, 120), most
+
+    def __getitem__(self, place: slice) -> np.ndarray:
+        row = np.arange(place.start, place.stop, dtype=np.int64)[:, None]
+        return (row * 7919 % (np.arange(120) + 10) % self.most).astype(np.float32)
+
+
+def compare_drawn(n_rows: int, metric: str, n_neighbors: int | None) -> Any:
+    return similar(Drawn(n_rows), metric, n_neighbors=n_neighbors)
+
+
+@pytest.fixture
+def little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read, put in order, lay out and keep only little at a time."""
+    monkeypatch.setattr(_pieces, "BLOCK_BYTES", 200_000)
+    monkeypatch.setattr(_gene_values, "MERGED_BYTES", 200_000)
+    monkeypatch.setattr(_gene_values, "RUN", 20_000)
+    monkeypatch.setattr(_similarity_shared, "RUN", 20_000)
+    monkeypatch.setattr(_similarity_measures, "KEPT_BYTES", 200_000)
+
+
+@pytest.mark.parametrize("n_neighbors", [None, 3], ids=["all", "nearest"])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("shared", [1.0, -1.0], ids=list(SPARSE))
+def test_memory_does_not_grow_with_the_cells(metric, n_neighbors, shared, little_at_once, monkeypatch):
+    for name in ("SPARSE_PRODUCTS", "SPARSE_DIVERGENCE"):
+        monkeypatch.setattr(_similarity_shared, name, shared)
+    peaks = []
+    for n_rows in (10_000, 10_000, 40_000):  # the first for what is loaded and compiled
+        tracemalloc.start()
+        compare_drawn(n_rows, metric, n_neighbors)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    per_cell = (peaks[2] - peaks[1]) / 30_000
+    assert per_cell < 100  # of 700 bytes that the values of a cell take: marks, a number, n log n
+
+
+PROCESS = """
+import gc, sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+import test_similarity as t
+for module, name in {{t._pieces: "BLOCK_BYTES", t._gene_values: "MERGED_BYTES", t._similarity_measures: "KEPT_BYTES"}}.items():
+    setattr(module, name, 200_000)
+t._gene_values.RUN, t._similarity_measures.TILE_BYTES = 100_000, 20_000
+
+def held(what):
+    return sum(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what))
+
+class Look(t._similarity.tqdm):
+    def update(self, n=1):
+        seen.append((held("RssAnon"), held("RssFile")))
+
+t._similarity.tqdm = Look
+for n_rows in (2000, 20_000, 60_000):
+    seen = []
+    t.compare_drawn(n_rows, {metric!r}, 3)
+    print(*max(seen))
+    gc.collect()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell")
+@pytest.mark.parametrize("metric", ["jsd", "mi"])
+def test_the_system_counts_the_values_as_files(metric):
+    code = PROCESS.format(path=[str(Path(__file__).parent), *sys.path], metric=metric)
+    environment = os.environ | {"NUMBA_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    anonymous, files = np.array([line.split() for line in done.stdout.splitlines()], np.int64).T * 1024
+    assert anonymous[2] - anonymous[1] < 40_000 * 100
+    assert files[2] - files[1] > 40_000 * 300  # the test sees what it looks for
+
+
+def mapped(folder: Path) -> list[str]:
+    """List what of a folder is mapped into the memory of this process."""
+    return [line for line in Path("/proc/self/maps").read_text().splitlines() if str(folder) in line]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not tell")
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt, MemoryError], ids=str)
+@pytest.mark.parametrize("metric", METRICS)
+def test_files_go_away(metric, error, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen = []
+
+    class Bar(_similarity.tqdm):
+        def update(self, n: float = 1) -> None:
+            seen.append(mapped(tmp_path))
+            if error:
+                raise error
+
+    monkeypatch.setattr(_similarity, "tqdm", Bar)
+    if error is None:
+        compare_drawn(500, metric, None)
+    else:
+        with pytest.raises(error):
+            compare_drawn(500, metric, None)
+    gc.collect()
+    assert seen[0]
+    assert mapped(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_in_memory_need_no_files(values, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    for form in (np.asarray, sparse.csr_matrix, sparse.csc_matrix):
+        similar(form(values), "jsd")
+    with pytest.raises(FileNotFoundError):
+        compare_drawn(500, "jsd", None)
+
+
+@pytest.mark.parametrize("reserve", ["asked", "refused"])
+def test_a_full_disk(reserve, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if reserve == "asked":
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    else:
+        if not hasattr(os, "posix_fallocate"):
+            pytest.skip("this system reserves no room")
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(OSError, match=rf"need 4,194,304 bytes in the temporary folder '{tmp_path}'.*TMPDIR") as caught:
+        compare_drawn(500, "jsd", None)
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_pieces_lie_in_few_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(_room, "FIRST", 4096)
+    keep = _room.TemporaryFiles().keeper()
+    arrays = [np.arange(k % 7 * 100, dtype=kind) for k in range(600) for kind in (np.uint8, np.float32, np.int64)]
+    kept = [keep(values) for values in arrays]
+    for values, copy in zip(arrays, kept, strict=True):
+        assert copy.dtype == values.dtype
+        np.testing.assert_array_equal(copy, values)
+    assert len({id(copy.base) for copy in kept if copy.size}) < 60
+
+
 # -- On a device -------------------------------------------------------------------------
 
 
@@ -267,10 +435,10 @@ def test_the_device_works_in_tiles(values, metric, monkeypatch):
     monkeypatch.setattr(_device_similarity, "AT_ONCE", 20_000)
     monkeypatch.setattr(_device_similarity, "TILE", 16)
     monkeypatch.setattr(
-        _similarity_measures, "TILE_BYTES", 9 * 4 * len(values)
-    )  # nine genes, three where each has three bins
+        _device_similarity, "TILE_BYTES", 16 * 4 * 40
+    )  # forty cells, thirteen where a gene has four bins
     monkeypatch.setattr(_similarity_measures, "KEPT_BYTES", 0)
-    monkeypatch.setattr(_similarity_measures, "TILE", 8)
+    monkeypatch.setattr(_similarity_measures, "PRODUCT_TILE", 16)
     np.testing.assert_allclose(similar(values, metric, device="cpu"), expected, rtol=0, atol=1e-7)
 
 

@@ -142,6 +142,25 @@ def test_every_storage_gives_the_same_similarity(counts, codes, name, metric, tm
     assert found.tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize(
+    "codes",
+    [np.arange(80_000) >= 70_000, np.arange(80_000) % 2, np.arange(80_000) % 4, np.arange(80_000) // 30_000 - 1],
+    ids=["first the one", "in turn", "many", "some not counted"],
+)
+def test_a_narrow_table_is_emptied_before_a_class_overflows_it(codes):
+    """Blocks of 10,000 rows are counted in 16 bits; a class holds up to 70,000 rows."""
+    array = pytest.importorskip("dask.array")
+    x = np.tile(np.array([[1, 0, 2], [1, 3, 0]], np.float32), (40_000, 1))
+    codes = codes.astype(np.int64)
+    n_classes = int(codes.max()) + 1
+    table = stats.cut_and_count(array.from_array(x, chunks=(10_000, 3)), codes, n_classes=n_classes)
+    expected = np.zeros((3, 16, n_classes), np.int64)
+    for gene in range(3):
+        np.add.at(expected[gene], (x[codes >= 0, gene].astype(int), codes[codes >= 0]), 1)
+    for gene in range(3):
+        np.testing.assert_array_equal(table.of_gene(gene), expected[gene])
+
+
 @pytest.mark.parametrize("n_bytes", [200_000, 2_000_000], ids=["small blocks", "one block"])
 def test_more_rows_of_a_class_than_a_narrow_table_holds(n_bytes, tmp_path, monkeypatch):
     monkeypatch.setattr(_pieces, "BLOCK_BYTES", n_bytes)

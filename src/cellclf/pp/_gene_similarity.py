@@ -48,7 +48,8 @@ def gene_similarity(
     ----------
     adata
         Annotated data, cells in rows. The matrix (n_obs × n_vars) may be a NumPy array, a SciPy CSR or CSC matrix, backed,
-        or a dask array of these; it is read once. Its values that are not zero are held in memory while genes are compared.
+        or a dask array of these; it is read once. Of a matrix that is not in memory, the values that are not zero go to
+        temporary files (18 to 28 bytes for each, by metric), and the memory used does not depend on the number of cells.
     metric
         ``"correlation"``, ``"jaccard"``, ``"jsd"`` or ``"mi"``.
     genes
@@ -92,6 +93,8 @@ def gene_similarity(
     ValueError
         Unknown metric; fewer than two genes; a gene named that occurs more than once; numbers out of range or options
         without meaning; values that are NaN or infinite or, with ``metric="jsd"``, negative.
+    OSError
+        Too little room in the temporary folder of the system for a matrix that is not in memory.
 
     Examples
     --------

@@ -62,6 +62,12 @@ class Block:
         """Number of places in a line, stored or not."""
         return self.n_columns if self.by_rows else self.n_rows
 
+    def row_range(self, first: int, stop: int) -> Block:
+        """View some rows of a sparse block that lies by rows."""
+        own = slice(self.indptr[first], self.indptr[stop])
+        indptr, rows = self.indptr[first : stop + 1] - own.start, slice(self.rows.start + first, self.rows.start + stop)
+        return replace(self, data=self.data[own], indices=self.indices[own], indptr=indptr, rows=rows)
+
     def is_disordered(self) -> bool:
         """Whether indices of a line do not increase; refuses indices that no line can have."""
         return not self.shared and require_sound(max(self._by_line(_kernels.order), default=0)) > 0

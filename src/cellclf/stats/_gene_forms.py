@@ -34,15 +34,16 @@ class Distributions(NamedTuple):
 
 def distributions(values: GeneValues, genes: NDArray[np.int64]) -> Distributions:
     """Turn the values of each gene into shares of its sum, in units that keep the logarithms of most of them small."""
-    if values.matrix.nnz and values.matrix.data.min() < 0:
-        gene = int(genes[values.gene_of_value[np.argmax(values.matrix.data < 0)]])
+    negative = np.flatnonzero(values.of_each_gene(np.minimum) < 0)
+    if negative.size:
+        gene = int(genes[negative[0]])
         msg = (
             f"Gene {gene} (counted from 0) holds negative values, so it is no distribution over cells. "
             "Give counts or their logarithm, e.g. by `layer=`, or use metric='correlation'."
         )
         raise BadValueError(msg, gene)
     totals = values.sums(values.matrix.data)
-    scaled = np.empty(values.matrix.nnz, np.float32)
+    scaled = values.room.empty(values.matrix.nnz, np.float32)
 
     def share(own: slice, gene: NDArray[np.int64]) -> NDArray[np.float64]:
         found = values.matrix.data[own] / totals[gene]
@@ -84,17 +85,14 @@ def centred(values: GeneValues) -> Centred:
 def _constant(values: GeneValues) -> NDArray[np.bool_]:
     """Tell which genes have one value in all cells."""
     n_stored = np.diff(values.matrix.indptr)
-    lowest, highest = np.zeros(values.n_genes), np.zeros(values.n_genes)
-    some = np.flatnonzero(n_stored)
-    if some.size:
-        lowest[some] = np.minimum.reduceat(values.matrix.data, values.matrix.indptr[some])
-        highest[some] = np.maximum.reduceat(values.matrix.data, values.matrix.indptr[some])
+    lowest, highest = values.of_each_gene(np.minimum), values.of_each_gene(np.maximum)
     return (lowest == highest) & ((n_stored == values.n_cells) | (n_stored == 0))
 
 
 class Codes(NamedTuple):
-    """Each value as the number of its bin: 0 for the bin that holds zero, else 1..n_planes; `sizes` (genes × bins), 0 last."""
+    """Each of the values as the number of its bin: 0 for the bin of zero, else 1..n_planes; `sizes` (genes × bins), 0 last."""
 
+    codes: NDArray[np.uint8]
     values: GeneValues
     n_planes: int
     sizes: NDArray[np.int64]
@@ -102,7 +100,7 @@ class Codes(NamedTuple):
 
 def bin_codes(values: GeneValues, bins: Bins) -> Codes:
     """Replace each value by its bin."""
-    codes = np.zeros(values.matrix.nnz, np.uint8)
+    codes = values.room.empty(values.matrix.nnz, np.uint8)
     indptr, zero_bins = values.matrix.indptr, bins.zero_bins
 
     def fill(first: int, stop: int) -> None:
@@ -117,7 +115,9 @@ def bin_codes(values: GeneValues, bins: Bins) -> Codes:
 
 def expressed(values: GeneValues) -> Codes:
     """Replace each value by 1 if it is above zero."""
-    return _counted(values, (values.matrix.data > 0).astype(np.uint8), 1)
+    codes = values.room.empty(values.matrix.nnz, np.uint8)
+    np.greater(values.matrix.data, 0, out=codes.view(bool))
+    return _counted(values, codes, 1)
 
 
 def _counted(values: GeneValues, codes: NDArray[np.uint8], n_planes: int) -> Codes:
@@ -132,4 +132,4 @@ def _counted(values: GeneValues, codes: NDArray[np.uint8], n_planes: int) -> Cod
     values.over_runs(count)
     sizes = np.roll(sizes, -1, axis=1)
     sizes[:, -1] = values.n_cells - sizes[:, :-1].sum(axis=1)
-    return Codes(values.with_data(codes), n_planes, sizes)
+    return Codes(codes, values, n_planes, sizes)

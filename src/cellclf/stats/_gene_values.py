@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from tqdm.auto import tqdm
 
 from cellclf.stats import _kernels, _threads
 from cellclf.stats._blocks import Block, blocks, check_shape
 from cellclf.stats._findings import Findings
+from cellclf.stats._pieces import is_at_hand
+from cellclf.stats._room import Memory, TemporaryFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +23,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUN = 2**20  # values looked at together: what is computed from them on the way stays small
+MERGED_BYTES = 2**26  # of values put in order at a time
+AT_ONCE = 2**22  # values of whole cells that are laid out, and visited, together
 
 
 class ByCell(NamedTuple):
-    """A matrix by cells (`data`, `genes`, `indptr`), and for each gene the cells and the places in `data` of its values."""
+    """A matrix by cells (`data`, `genes`, `indptr`), and for each gene the cells and the places in `data` of its values.
+
+    Between two of the `steps` lie cells whose values are laid out, and are best visited, together.
+    """
 
     data: NDArray[Any]
     genes: NDArray[Any]
@@ -31,6 +39,7 @@ class ByCell(NamedTuple):
     cells: NDArray[Any]
     places: NDArray[np.integer[Any]]
     borders: NDArray[np.int64]
+    steps: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +50,12 @@ class GeneValues:
     ----------
     matrix
         Cells × genes, CSC with sorted indices, without stored zeros or duplicates.
+    room
+        Where arrays go that are as large as the values.
     """
 
     matrix: sparse.csc_matrix
+    room: Memory = field(default_factory=Memory)
 
     @property
     def n_cells(self) -> int:
@@ -55,20 +67,26 @@ class GeneValues:
         """Number of genes."""
         return int(self.matrix.shape[1])
 
-    @property
-    def gene_of_value(self) -> NDArray[np.int64]:
-        """The gene of each value."""
-        return np.repeat(np.arange(self.n_genes), np.diff(self.matrix.indptr))
+    @cached_property
+    def cell_sizes(self) -> NDArray[np.int64]:
+        """Number of values of each cell."""
+        sizes = np.zeros(self.n_cells, np.int64)
+        _kernels.count_places(self.matrix.indices, sizes)
+        return sizes
 
     @cached_property
     def share_shared(self) -> float:
         """Share of the pairs of genes and cells in which both genes are not zero: the same for every storage."""
-        by_cell = np.bincount(self.matrix.indices, minlength=self.n_cells).astype(np.float64)
+        by_cell = self.cell_sizes.astype(np.float64)
         return float((by_cell**2).sum()) / (float(self.n_genes) ** 2 * self.n_cells)
 
-    def dense(self, first: int, stop: int) -> NDArray[Any]:
-        """Lay some genes out as an array, genes in rows."""
-        return self.matrix[:, first:stop].T.toarray()
+    def of_each_gene(self, ufunc: np.ufunc) -> NDArray[np.float64]:
+        """Reduce the values of each gene by a ufunc; 0 for a gene without values."""
+        found = np.zeros(self.n_genes)
+        some = np.flatnonzero(np.diff(self.matrix.indptr))
+        if some.size:
+            found[some] = ufunc.reduceat(self.matrix.data, self.matrix.indptr[some])
+        return found
 
     def over_runs(self, function: Callable[[slice, NDArray[np.int64]], Any]) -> list[Any]:
         """Call a function on runs of values, whole genes each: where they lie, and the gene of each value."""
@@ -97,26 +115,38 @@ class GeneValues:
 
     def with_data(self, data: NDArray[Any]) -> GeneValues:
         """Return the same places with other values, those that are zero left out."""
-        some_are_zero = not data.all()
-        arrays = data, self.matrix.indices, self.matrix.indptr
-        matrix = sparse.csc_matrix(arrays, shape=self.matrix.shape, copy=some_are_zero)
-        if some_are_zero:
-            matrix.eliminate_zeros()
-        return GeneValues(matrix)
+        indptr, indices = self.matrix.indptr, self.matrix.indices
+        if not data.all():
+            sizes = self.summed(lambda own, _: data[own] != 0).astype(np.int64)
+            indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(indptr.dtype)
+            fewer, indices = (self.room.empty(int(indptr[-1]), array.dtype) for array in (data, indices))
+
+            def fill(own: slice, gene: NDArray[np.int64]) -> None:
+                kept = np.flatnonzero(data[own])
+                first = int(indptr[gene[0]]) if gene.size else 0
+                fewer[first : first + kept.size] = data[own][kept]
+                indices[first : first + kept.size] = self.matrix.indices[own][kept]
+
+            self.over_runs(fill)
+            data = fewer
+        return GeneValues(sparse.csc_matrix((data, indices, indptr), shape=self.matrix.shape), self.room)
 
     def sums(self, data: NDArray[Any]) -> NDArray[np.float64]:
         """Add numbers that belong to the values, gene by gene."""
         return self.summed(lambda own, _: data[own])
 
     def by_cell(self) -> ByCell:
-        """Lay the values out by cells as well."""
-        matrix = self.matrix
+        """Lay the values out by cells as well, some cells at a time."""
+        matrix, empty = self.matrix, self.room.empty
         borders = matrix.indptr.astype(np.int64)
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(matrix.indices, minlength=self.n_cells))]).astype(np.int64)
-        data, genes = np.empty_like(matrix.data), np.empty(matrix.nnz, np.int32)
-        places = np.empty(matrix.nnz, np.int32 if matrix.nnz <= np.iinfo(np.int32).max else np.int64)
-        _kernels.lay_out_by_cell(matrix.data, matrix.indices, borders, indptr[:-1].copy(), data, genes, places)
-        return ByCell(data, genes, indptr, matrix.indices, places, borders)
+        indptr = np.concatenate([[0], np.cumsum(self.cell_sizes)])
+        steps = np.unique(np.searchsorted(indptr, np.arange(0, matrix.nnz + AT_ONCE, AT_ONCE)).clip(0, self.n_cells))
+        data, genes = empty(matrix.nnz, matrix.dtype), empty(matrix.nnz, np.int32)
+        places = empty(matrix.nnz, np.int32 if matrix.nnz <= np.iinfo(np.int32).max else np.int64)
+        begun, filled = borders[:-1].copy(), indptr[:-1].copy()
+        for end in steps[1:]:
+            _kernels.lay_out_by_cell(matrix.data, matrix.indices, borders, end, begun, filled, data, genes, places)
+        return ByCell(data, genes, indptr, matrix.indices, places, borders, steps)
 
 
 def gene_values(x: Any, rows: NDArray[np.bool_], genes: NDArray[np.int64]) -> GeneValues:
@@ -133,33 +163,43 @@ def gene_values(x: Any, rows: NDArray[np.bool_], genes: NDArray[np.int64]) -> Ge
 
     Returns
     -------
-    The values, float32 if they are all numbers of that type, else float64; the same for every way of storing them.
+    The values, float32 if they are all numbers of that type, else float64; the same for every way of storing them. Those
+    of a matrix that does not lie in memory are in temporary files.
 
     Raises
     ------
     ValueError
         Values that are NaN or infinite; `gene` of the error is a column of `x`.
+    OSError
+        Too little room for the files.
     """
     rows = np.asarray(rows, dtype=bool)
     check_shape(x, rows.size, "rows")
     visible = np.flatnonzero(rows)
-    bands: dict[int, list[sparse.csc_matrix]] = {}
-    columns: list[NDArray[np.int64]] = []
+    room = Memory() if is_at_hand(x) else TemporaryFiles()
+    found, keep, pieces = Findings(), room.keeper(), []
     for block in blocks(x, visible):
         held = np.flatnonzero((genes >= block.columns.start) & (genes < block.columns.stop))
-        wanted = visible[(visible >= block.rows.start) & (visible < block.rows.stop)] - block.rows.start
-        if block.columns.start not in bands:
-            columns.append(held)
-        piece = _picked(block, wanted, genes[held] - block.columns.start)
-        bands.setdefault(block.columns.start, []).append(piece)
-    parts = [_stacked(band) for band in bands.values()]
-    matrix = parts[0] if len(parts) == 1 else sparse.hstack(parts, format="csc")
-    place = np.argsort(np.concatenate(columns))
-    if not np.array_equal(place, np.arange(place.size)):
-        matrix = matrix[:, place]
-    matrix.sort_indices()
-    _require_finite(matrix, genes)
-    return GeneValues(_narrow(matrix))
+        first, stop = np.searchsorted(visible, [block.rows.start, block.rows.stop])
+        picked = _picked(block, visible[first:stop] - block.rows.start, genes[held] - block.columns.start)
+        found |= _not_finite(picked, genes[held])
+        arrays = _narrow(picked.data), picked.indices, picked.indptr
+        pieces.append(_Piece(int(first), held, *map(keep, arrays)))
+    found.require_finite()
+    shape = visible.size, genes.size
+    if len(pieces) == 1 and is_at_hand(x):
+        return GeneValues(sparse.csc_matrix(pieces[0][2:], shape=shape))
+    return GeneValues(_merged(pieces, shape, room), room)
+
+
+class _Piece(NamedTuple):
+    """Values of some cells, from number `row` on, and some genes (`held`, ascending), in the form of CSC."""
+
+    row: int
+    held: NDArray[np.int64]
+    data: NDArray[Any]
+    indices: NDArray[Any]
+    indptr: NDArray[Any]
 
 
 def _picked(block: Block, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> sparse.csc_matrix:
@@ -200,38 +240,43 @@ def _from_array(values: NDArray[Any]) -> sparse.csc_matrix:
     return sparse.csc_matrix((data, indices, indptr.astype(indices.dtype)), shape=values.shape)
 
 
-def _stacked(pieces: list[sparse.csc_matrix]) -> sparse.csc_matrix:
-    """Put pieces of the same columns below one another; each is let go as soon as it has been copied."""
-    if len(pieces) == 1:
-        return pieces[0]
-    sizes = np.sum([np.diff(piece.indptr) for piece in pieces], axis=0, dtype=np.int64)
+def _merged(pieces: list[_Piece], shape: tuple[int, int], room: Memory) -> sparse.csc_matrix:
+    """Put pieces together, some genes at a time."""
+    sizes = np.zeros(shape[1], np.int64)
+    for piece in pieces:
+        sizes[piece.held] += np.diff(piece.indptr)
     indptr = np.concatenate([[0], np.cumsum(sizes)])
-    shape = sum(piece.shape[0] for piece in pieces), pieces[0].shape[1]
     wide = max(int(indptr[-1]), shape[0]) > np.iinfo(np.int32).max
-    data, indices = np.empty(indptr[-1], pieces[0].dtype), np.empty(indptr[-1], np.int64 if wide else np.int32)
-    filled, row = indptr[:-1].copy(), 0
-    while pieces:
-        piece = pieces.pop(0)
-        arrays = piece.data, piece.indices, piece.indptr.astype(np.int64), row, filled, data, indices
-        _threads.over_ranges(partial(_kernels.append_rows, *arrays), shape[1])
-        row += piece.shape[0]
+    data = room.empty(int(indptr[-1]), np.result_type(*(piece.data for piece in pieces)))
+    indices = room.empty(data.size, np.int64 if wide else np.int32)
+    filled = indptr[:-1].copy()
+
+    def fill(first: int, stop: int) -> None:
+        for piece in pieces:
+            own = np.searchsorted(piece.held, [first, stop])
+            _kernels.append_rows(*piece[2:], piece.row, piece.held, *own, filled, data, indices)
+        with bar.get_lock():
+            bar.update(stop - first)
+
+    n_parts = max(8 * _kernels.n_threads(), data.nbytes // MERGED_BYTES)
+    with tqdm(total=shape[1], desc="in order of genes", unit="gene", leave=False, delay=1) as bar:
+        _threads.run([partial(fill, *part) for part in _threads.parts(sizes + 1, n_parts)])
     return sparse.csc_matrix((data, indices, indptr.astype(indices.dtype)), shape=shape)
 
 
-def _require_finite(matrix: sparse.csc_matrix, genes: NDArray[np.int64]) -> None:
-    """Refuse NaN and infinity, by the first gene that holds one."""
-    bad = ~np.isfinite(matrix.data)
-    if bad.any():
-        holders = genes[np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr))[bad]]
-        Findings(not_finite=int(bad.sum()), gene_not_finite=int(holders.min())).require_finite()
+def _not_finite(picked: sparse.csc_matrix, genes: NDArray[np.int64]) -> Findings:
+    """Report NaN and infinity, and the first gene that holds one."""
+    bad = ~np.isfinite(picked.data)
+    if not bad.any():
+        return Findings()
+    holders = genes[np.repeat(np.arange(picked.shape[1]), np.diff(picked.indptr))[bad]]
+    return Findings(not_finite=int(bad.sum()), gene_not_finite=int(holders.min()))
 
 
-def _narrow(matrix: sparse.csc_matrix) -> sparse.csc_matrix:
-    """Store the values as float32 if that changes none, else as float64."""
-    if matrix.dtype == np.float32:
-        return matrix
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values as float32 if that changes none, else as float64."""
+    if values.dtype == np.float32:
+        return values
     with np.errstate(over="ignore"):
-        narrow = matrix.data.astype(np.float32)
-    exact = np.array_equal(narrow, matrix.data)
-    data = narrow if exact else matrix.data.astype(np.float64)
-    return sparse.csc_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+        narrow = values.astype(np.float32)
+    return narrow if np.array_equal(narrow, values) else values.astype(np.float64)

@@ -62,7 +62,10 @@ def picked_rows(block: Block, visible: NDArray[np.int64]) -> sparse.csc_matrix:
     if block.shared:
         lines = block.data.reshape(block.indptr.size - 1, -1)
         return _gene_by_gene(lines[rows].T if block.by_rows else lines[:, rows])
-    if not block.by_rows:
+    if block.by_rows:
+        first, stop = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
+        block, rows = block.row_range(first, stop), rows - first  # SciPy copies all that it is given
+    else:
         block.is_disordered()  # refuses broken indices, with which SciPy would write where it must not
     picked = block.to_scipy()[rows]
     if block.by_rows and picked.nnz and not 0 <= picked.indices.min() <= picked.indices.max() < block.n_columns:

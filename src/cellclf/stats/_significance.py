@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import gammaincc
 
 from cellclf.stats._information import mutual_information
-from cellclf.stats._null import bin_excess, per_gene
+from cellclf.stats._null import bin_excess, excess_variance, per_gene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class Independence:
         return Independence(*(mine + yours for mine, yours in pairs))
 
     def pvalue(self) -> NDArray[np.float64]:
-        """Return the probability of a statistic as large as this; 1 for a constant gene."""
+        """Return the probability of a statistic as large as this; 1 for a constant gene or statistic."""
         asymptotic = self.filled >= ENOUGH_SHARE * self.cells
         mean = np.where(asymptotic, self.degrees, self.mean)
         variance = np.where(asymptotic, 2.0 * self.degrees, self.variance)
@@ -55,8 +55,7 @@ def mutual_information_pvalue(table: ContingencyTable) -> NDArray[np.float64]:
     """P-value of the hypothesis that a gene and the class are independent.
 
     The statistic is G = 2 N I. Where at least 80 % of the expected counts of a gene are five or more, its law is
-    chi-squared; elsewhere a gamma law with the mean and the variance that G has when labels are permuted: the mean is
-    exact, the variance exact within small bins and asymptotic between bins.
+    chi-squared; elsewhere a gamma law with the exact mean and variance that G has when labels are permuted.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ def mutual_information_pvalue(table: ContingencyTable) -> NDArray[np.float64]:
 
     Returns
     -------
-    Float64 (n_genes); 1 for a constant gene, 0 where it is too small for float64.
+    Float64 (n_genes); 1 for a constant gene and where permuted labels do not change G, 0 where it is too small for float64.
     """
     return independence(table).pvalue()
 
@@ -100,17 +99,15 @@ def independence(table: ContingencyTable) -> Independence:
     """Return of each gene the statistic G and its law under permuted labels; those of several batches add."""
     total = max(1, table.total)
     excess = bin_excess(table)
-    share = excess.sizes / total
     class_sizes = np.sort(table.class_sizes[table.class_sizes > 0])
     n_classes = class_sizes.size
     n_bins = per_gene((excess.sizes > 0).astype(np.float64), excess.place, table)
-    between = 2.0 * max(0, n_classes - 1) * (1.0 - per_gene(share**2, excess.place, table))
     filled = n_classes - np.searchsorted(class_sizes, ENOUGH * total / np.maximum(excess.sizes, 1))
     filled[excess.sizes == 0] = 0
     return Independence(
         statistic=2.0 * total * mutual_information(table),
         mean=2.0 * per_gene(excess.mean, excess.place, table),
-        variance=4.0 * per_gene(excess.variance, excess.place, table) + between,
+        variance=4.0 * excess_variance(table, excess),
         degrees=np.maximum(n_bins - 1.0, 0.0) * max(0, n_classes - 1),
         filled=per_gene(filled.astype(np.float64), excess.place, table),
         cells=n_bins * n_classes,

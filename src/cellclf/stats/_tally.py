@@ -40,7 +40,8 @@ def tally(
     findings = Findings()
     for block in blocks:
         if planes is not None and planes.suit(block):
-            findings |= count_block(block, codes[block.rows], bins, planes.room_for(block), in_planes=True)
+            own = codes[block.rows]
+            findings |= count_block(block, own, bins, planes.room_for(own), in_planes=True)
         else:
             findings |= count_block(block, codes[block.rows], bins, counts)
     if planes is not None:
@@ -53,25 +54,26 @@ class _Planes:
 
     def __init__(self, counts: NDArray[Any], bins: Bins) -> None:
         self.counts, self.n_genes = counts, bins.n_genes
-        self.planes, self.n_rows = np.zeros(counts.shape, LINE), 0
+        self.planes, self.n_rows = np.zeros(counts.shape, LINE), np.zeros(len(counts), np.int64)
 
     def suit(self, block: Block) -> bool:
         """Whether a block lies by rows of all genes, and has few enough of them."""
         return block.by_rows and block.n_columns == self.n_genes and block.n_rows <= np.iinfo(LINE).max
 
-    def room_for(self, block: Block) -> NDArray[np.int16]:
-        """Return the table, into which the rows of a block may now be counted."""
-        if self.n_rows + block.n_rows > np.iinfo(LINE).max:
+    def room_for(self, codes: NDArray[np.int32]) -> NDArray[np.int16]:
+        """Return the table, into which rows of these classes may now be counted."""
+        coming = np.bincount(codes[codes >= 0], minlength=self.n_rows.size)
+        if (self.n_rows + coming).max(initial=0) > np.iinfo(LINE).max:
             self.empty()
             self.planes[:] = 0
-        self.n_rows += block.n_rows
+        self.n_rows += coming
         return self.planes
 
     def empty(self) -> None:
         """Add all that was counted to the table."""
         lines = zip(self.planes, self.counts, strict=True)
         _threads.run([partial(_kernels.add_planes, line, self.n_genes, out) for line, out in lines])
-        self.n_rows = 0
+        self.n_rows[:] = 0
 
 
 def count_block(

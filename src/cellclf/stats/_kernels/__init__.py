@@ -18,11 +18,20 @@ from cellclf.stats._kernels._counting import (
 )
 from cellclf.stats._kernels._counting_columns import count_columns, fill_zeros
 from cellclf.stats._kernels._extremes import extremes_columns, extremes_rows
-from cellclf.stats._kernels._gather import append_rows, centre, lay_out_by_cell, standardise
+from cellclf.stats._kernels._gather import (
+    append_rows,
+    centre,
+    count_places,
+    lay_out,
+    lay_out_by_cell,
+    pack,
+    standardise,
+)
 from cellclf.stats._kernels._information import divergence, information, information_by_class
 from cellclf.stats._kernels._lines import has_duplicates, order
 from cellclf.stats._kernels._moments import sums_columns, sums_rows, welford_rows
-from cellclf.stats._kernels._null import bin_excess, bin_variance
+from cellclf.stats._kernels._null import SERIES, SPAN, bin_excess
+from cellclf.stats._kernels._null_variance import DEGREES, bin_laws, describe, information_variance
 from cellclf.stats._kernels._pairs import (
     WORD,
     joint_information,
@@ -32,7 +41,7 @@ from cellclf.stats._kernels._pairs import (
     shared_information,
 )
 from cellclf.stats._kernels._similarity import (
-    jaccard,
+    count_common,
     keep_nearest,
     pair_information,
     shared_divergence,
@@ -42,20 +51,26 @@ from cellclf.stats._kernels._similarity import (
 
 __all__ = [
     "CUTS",
+    "DEGREES",
     "LANE",
     "NOT_FINITE",
     "NOT_WHOLE",
+    "SERIES",
+    "SPAN",
     "TABLE",
     "WHOLE",
     "WORD",
     "add_planes",
     "append_rows",
     "bin_excess",
-    "bin_variance",
+    "bin_laws",
     "centre",
     "count_classes",
     "count_columns",
+    "count_common",
+    "count_places",
     "count_rows",
+    "describe",
     "divergence",
     "extremes_columns",
     "extremes_rows",
@@ -63,12 +78,14 @@ __all__ = [
     "has_duplicates",
     "information",
     "information_by_class",
-    "jaccard",
+    "information_variance",
     "joint_information",
     "keep_nearest",
+    "lay_out",
     "lay_out_by_cell",
     "n_threads",
     "order",
+    "pack",
     "pack_columns",
     "pack_rows",
     "pair_information",

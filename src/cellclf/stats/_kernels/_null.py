@@ -1,135 +1,98 @@
-"""Moments of the information under permuted labels."""
+"""Mean of the information under permuted labels, and the law of one count that it rests on."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cellclf.stats._kernels._compile import compiled
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-SERIES_FROM = 64.0  # expected count from which the expansion replaces the sum; it is then good to 1e-6
-WEIGHT_FLOOR = 1e-19
-LOGS = np.log(np.maximum(1, np.arange(1024)))  # of counts, as far as the sums usually go
+SERIES_FROM = 24.0  # expected count from which a series, then good to 1e-8, replaces sums over the law of the count
+SPAN = 192  # counts below this are summed; with fewer than `SERIES_FROM` expected, larger ones never occur
+WEIGHT_FLOOR = 1e-18
+LOGS = np.log(np.maximum(1, np.arange(SPAN)))
 
 
-@compiled
-def _series_mean(size: float, expected: float, share: float, total: float) -> float:
-    """Expansion of E[n log n] - μ log μ about μ, by the central moments of the hypergeometric law."""
-    m2 = expected * (1.0 - share) * (total - size) / (total - 1.0)
-    if m2 <= 0.0:
-        return 0.0
-    m3 = m2 * (1.0 - 2.0 * share) * (total - 2.0 * size) / (total - 2.0)
-    members = share * total
-    product = size * members * (total - members) * (total - size)
-    kurtosis = (total - 1.0) * total * total * (
-        total * (total + 1.0) - 6.0 * members * (total - members) - 6.0 * size * (total - size)
-    ) + 6.0 * product * (5.0 * total - 6.0)
-    m4 = m2 * m2 * (3.0 + kurtosis / (product * (total - 2.0) * (total - 3.0)))
-    series = m2 * m2 * m2 / (2.0 * expected) - m2 * m3 / 2.0  # sixth and fifth moment to leading order
-    series = series / expected + m4 / 12.0
-    series = series / expected - m3 / 6.0
-    series = series / expected + m2 / 2.0
-    return series / expected
+def _inverse(series: list[float]) -> list[float]:
+    """Return the power series of 1 / s, where s begins with one."""
+    out = [1.0]
+    for order in range(1, len(series)):
+        out.append(-sum(series[i] * out[order - i] for i in range(1, order + 1)))
+    return out
+
+
+def _series(n_terms: int) -> list[float]:
+    """Coefficients of u² / ((1 - u) log²(1 - u)), which turn differences of n log n into inverse factorials."""
+    root = _inverse([1.0 / (i + 1) for i in range(n_terms)])  # of -u / log(1 - u)
+    square = [sum(root[i] * root[order - i] for i in range(order + 1)) for order in range(n_terms)]
+    return [math.fsum(square[: order + 1]) for order in range(n_terms)]
+
+
+SERIES = np.array(_series(9))
 
 
 @compiled
-def _log(n: int) -> float:
-    """Return the logarithm of a count."""
-    return LOGS[n] if n < LOGS.shape[0] else math.log(n)
-
-
-@compiled
-def _sum_moments(size: int, members: int, total: int, expected: float) -> tuple[float, float]:
-    """Mean and variance of n log(n / μ) - (n - μ) by summing over the hypergeometric law, outwards from its mode."""
-    lowest, highest = max(0, size + members - total), min(size, members)
-    mode = min(highest, max(lowest, (size + 1) * (members + 1) // (total + 2)))
-    log_expected = math.log(expected)
-    weights, first, second = 0.0, 0.0, 0.0
-    weight = 1.0
-    for n in range(mode, highest + 1):
-        term = expected - n
-        if n > 0:
-            term += n * (_log(n) - log_expected)
-        weights += weight
-        first += weight * term
-        second += weight * term * term
-        weight *= (size - n) / (n + 1.0) * ((members - n) / (total - size - members + n + 1.0))
+def hypergeometric(size: int, members: int, total: int, weights: Any) -> tuple[int, int]:
+    """Write the law of the count of `members` among `size` of `total` rows; return the first and last count that matter."""
+    rest = total - size - members
+    lowest, highest = max(0, -rest), min(min(size, members), weights.shape[0] - 1)
+    mode = min(highest, max(lowest, np.int64((size + 1.0) * (members + 1.0) / (total + 2.0))))
+    weights[mode] = 1.0
+    weight, whole, last, first = 1.0, 1.0, mode, mode
+    for n in range(mode, highest):
+        weight *= (np.float64(size - n) * (members - n)) / ((n + 1.0) * (rest + n + 1.0))
         if weight < WEIGHT_FLOOR:
             break
+        last = n + 1
+        weights[last] = weight
+        whole += weight
     weight = 1.0
     for n in range(mode - 1, lowest - 1, -1):
-        weight *= (n + 1.0) / (size - n) * ((total - size - members + n + 1.0) / (members - n))
+        weight *= ((n + 1.0) * (rest + n + 1.0)) / (np.float64(size - n) * (members - n))
         if weight < WEIGHT_FLOOR:
             break
-        term = expected - n
-        if n > 0:
-            term += n * (_log(n) - log_expected)
-        weights += weight
-        first += weight * term
-        second += weight * term * term
-    mean = first / weights
-    return mean, max(0.0, second / weights - mean * mean)
+        first = n
+        weights[first] = weight
+        whole += weight
+    share = 1.0 / whole
+    for n in range(first, last + 1):
+        weights[n] *= share
+    return first, last
 
 
 @compiled
-def bin_excess(sizes: Any, class_sizes: Any, total: int, first: int, stop: int, mean: Any, variance: Any) -> None:
-    """Mean and variance under permuted labels of the sum over classes of n log(n / μ) in bins of the given sizes."""
+def _series_mean(size: float, members: float, total: float, lag: float) -> float:
+    """Mean of n log(n / μ), μ being the expected count, by a series in inverse factorials."""
+    mean, term = 0.5 + lag * size * members / total, 1.0
+    for j in range(2, SERIES.shape[0]):
+        term *= (total + j - 1.0) / ((size + j - 1.0) * (members + j - 1.0)) * max(1.0, j - 2.0)
+        mean += SERIES[j] * term
+    return mean
+
+
+@compiled
+def bin_excess(
+    sizes: Any, lags: Any, class_sizes: Any, class_lags: Any, total: int, first: int, stop: int, mean: Any
+) -> None:
+    """Mean under permuted labels of the sum over classes of n log(n / μ) in bins of the given sizes.
+
+    A lag is ψ(n) - log n, less that of the total for classes.
+    """
+    weights = np.empty(SPAN)
     for i in range(first, stop):
         size = np.int64(sizes[i])
         if size == 0 or size == total:
             continue
-        rest = ((total - size) / (total - 1.0)) ** 2 / 2.0
-        covariance = 1.0
         for code in range(class_sizes.shape[0]):
             members = np.int64(class_sizes[code])
-            share = members / total
-            expected = size * share
-            covariance -= share * share
+            expected = size * (members / total)
             if expected >= SERIES_FROM:
-                mean[i] += _series_mean(np.float64(size), expected, share, np.float64(total))
-                variance[i] += (1.0 - share) ** 2 * rest
-            else:
-                cell_mean, cell_variance = _sum_moments(size, members, total, expected)
-                mean[i] += cell_mean
-                variance[i] += cell_variance
-        variance[i] += covariance * rest
-
-
-@compiled
-def _fold_class(weight: Any, first: Any, second: Any, own: Any, term: Any, size: int) -> None:
-    """Fold one more class into the law of a bin's statistic (in place, from the largest size down)."""
-    for total in range(size, -1, -1):
-        w, s, q = 0.0, 0.0, 0.0
-        for n in range(total + 1):
-            v, t = own[n], term[n]
-            w += weight[total - n] * v
-            s += (first[total - n] + weight[total - n] * t) * v
-            q += (second[total - n] + 2.0 * first[total - n] * t + weight[total - n] * t * t) * v
-        weight[total], first[total], second[total] = w, s, q
-
-
-@compiled
-def bin_variance(class_sizes: Any, total: int, size: int) -> NDArray[np.float64]:
-    """Exact variance under permuted labels of the sum over classes of n log(n / μ), for bins of each size up to `size`."""
-    weight, first, second = np.zeros(size + 1), np.zeros(size + 1), np.zeros(size + 1)
-    own, term = np.zeros(size + 1), np.zeros(size + 1)
-    weight[0] = 1.0
-    scale = total / size  # keeps the weights of the likely sizes near one
-    for code in range(class_sizes.shape[0]):
-        own[0] = 1.0
-        for n in range(1, size + 1):
-            term[n] = n * math.log(n * (total / class_sizes[code]) / size)  # the size of the bin itself does not vary
-        for n in range(size):
-            own[n + 1] = own[n] * max(0.0, (class_sizes[code] - n) / ((n + 1.0) * scale))
-        _fold_class(weight, first, second, own, term, size)
-    variance = np.zeros(size + 1)
-    for n in range(size + 1):
-        if weight[n] > 0.0:
-            mean = first[n] / weight[n]
-            variance[n] = max(0.0, second[n] / weight[n] - mean * mean)
-    return variance
+                lag = lags[i] + class_lags[code]
+                mean[i] += _series_mean(np.float64(size), np.float64(members), np.float64(total), lag)
+                continue
+            lowest, highest = hypergeometric(size, members, total, weights)
+            log_expected = math.log(expected)
+            for n in range(lowest, highest + 1):
+                mean[i] += weights[n] * (n * (LOGS[n] - log_expected) - (n - expected))

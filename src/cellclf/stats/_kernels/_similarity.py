@@ -32,11 +32,11 @@ def _binary_logarithm(value: Any) -> Any:
 
 @compiled_sums
 def sums_log_sums(one: Any, other: Any, out: Any) -> None:
-    """Sum (p + q) log2(p + q) over the cells, for each gene of one tile and each of another."""
+    """Add the sums of (p + q) log2(p + q) over the cells, for each gene of one tile and each of another."""
     n_cells = one.shape[1]
     for i in range(one.shape[0]):
         for j in range(other.shape[0]):
-            total = 0.0
+            total = out[i, j]
             for start in range(0, n_cells, RUN):
                 stop = min(start + RUN, n_cells)
                 p, q, partial = one[i, start:stop], other[j, start:stop], np.float32(0)
@@ -56,6 +56,8 @@ def shared_divergence(
     cells: Any,
     places: Any,
     borders: Any,
+    before: int,
+    begun: Any,
     first: int,
     stop: int,
     out: Any,
@@ -63,12 +65,13 @@ def shared_divergence(
     """Sum (p + q) log2(p + q) - p log2 p - q log2 q over the cells in which both genes are found.
 
     Rows of `out` are genes first..stop, its columns all genes; only genes to the right of the row's are written. The matrix
-    is given by cells (data, logs = p log2 p, genes, indptr) and by genes (cells and places of the values, borders).
+    is given by cells (data, logs = p log2 p, genes, indptr) and by genes (cells and places of the values, borders). Cells
+    below `before` are visited, of those that are not `begun`.
     """
     terms = np.empty(out.shape[1], np.float32)
     for gene in range(first, stop):
-        sums = out[gene - first]
-        for k in range(borders[gene], borders[gene + 1]):
+        sums, k = out[gene - first], begun[gene - first]
+        while k < borders[gene + 1] and cells[k] < before:
             place = places[k]
             p, own, start, end = data[place], logs[place], place + 1, indptr[cells[k] + 1]
             q, theirs, whom = data[start:end], logs[start:end], genes[start:end]
@@ -77,21 +80,35 @@ def shared_divergence(
                 terms[m] = mixed * _binary_logarithm(mixed) - (own + theirs[m])
             for m in range(q.shape[0]):
                 sums[whom[m]] += terms[m]
+            k += 1
+        begun[gene - first] = k
 
 
 @compiled
 def shared_products(
-    data: Any, genes: Any, indptr: Any, cells: Any, places: Any, borders: Any, first: int, stop: int, out: Any
+    data: Any,
+    genes: Any,
+    indptr: Any,
+    cells: Any,
+    places: Any,
+    borders: Any,
+    before: int,
+    begun: Any,
+    first: int,
+    stop: int,
+    out: Any,
 ) -> None:
     """Sum the products of the values of two genes, cell after cell; laid out as in `shared_divergence`."""
     for gene in range(first, stop):
-        sums = out[gene - first]
-        for k in range(borders[gene], borders[gene + 1]):
+        sums, k = out[gene - first], begun[gene - first]
+        while k < borders[gene + 1] and cells[k] < before:
             place = places[k]
             value, start, end = np.float64(data[place]), place + 1, indptr[cells[k] + 1]
             others, whom = data[start:end], genes[start:end]
             for m in range(others.shape[0]):
                 sums[whom[m]] += value * others[m]
+            k += 1
+        begun[gene - first] = k
 
 
 @compiled
@@ -104,23 +121,29 @@ def _common(one: Any, other: Any) -> int:
 
 
 @compiled
-def jaccard(one: Any, other: Any, one_sizes: Any, other_sizes: Any, out: Any) -> None:
-    """Share of the cells in either set that are in both; NaN for two empty sets."""
+def count_common(one: Any, other: Any, one_sizes: Any, other_sizes: Any, counts: Any) -> None:
+    """Add the numbers of cells that genes of two tiles share, for each pair of bins (genes × genes × planes × planes).
+
+    A gene has a bitset for each bin but one, and the sizes of all, that one last.
+    """
     for i in range(one.shape[0]):
-        for j in range(other.shape[0]):
-            both = _common(one[i, 0], other[j, 0])
-            out[i, j] = np.float64(both) / np.float64(one_sizes[i, 0] + other_sizes[j, 0] - both)
+        for a in range(one.shape[1]):
+            if one_sizes[i, a] == 0:
+                continue
+            mine, found = one[i, a], counts[i, :, a]
+            for j in range(other.shape[0]):
+                for b in range(other.shape[1]):
+                    if other_sizes[j, b] > 0:
+                        found[j, b] += _common(mine, other[j, b])
 
 
 @compiled
-def pair_information(
-    one: Any, other: Any, one_sizes: Any, other_sizes: Any, n_log_n: Any, n_cells: int, out: Any
-) -> None:
-    """Mutual information of two binned genes; a gene has a bitset for each bin but one, and the sizes of all, that one last."""
-    n_planes = one.shape[1]
+def pair_information(counts: Any, one_sizes: Any, other_sizes: Any, n_log_n: Any, n_cells: int, out: Any) -> None:
+    """Mutual information of two binned genes from the cells that their bins share."""
+    n_planes = counts.shape[2]
     rest = np.empty(n_planes, np.int64)
-    for i in range(one.shape[0]):
-        for j in range(other.shape[0]):
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
             total, corner = n_log_n[n_cells], np.int64(one_sizes[i, n_planes])
             for b in range(n_planes):
                 rest[b] = other_sizes[j, b]
@@ -130,7 +153,7 @@ def pair_information(
                 if size == 0:
                     continue
                 for b in range(n_planes):
-                    both = _common(one[i, a], other[j, b])
+                    both = np.int64(counts[i, j, a, b])
                     total += n_log_n[both]
                     rest[b] -= both
                     size -= both
