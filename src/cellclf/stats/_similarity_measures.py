@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 TILE, BAND = 64, 512  # genes laid out at a time, and compared with all that follow
 PRODUCT_TILE = 2048  # for BLAS, which does its own tiling
 BLOCK_CELLS = 4096  # products over so many cells are taken in float32, their sum in float64
-TILE_BYTES, KEPT_BYTES = (
-    2**19,
-    2**27,
-)  # of a tile laid out, so that two stay in the second-level cache; of all tiles kept
+TILE_BYTES = 2**19  # of a tile laid out: two stay in the second-level cache
+KEPT_BYTES = 2**27  # of all tiles kept laid out
 RUN_CELLS = 256  # cells are laid out in multiples of this
 LOG_2 = float(np.log(2))
 
