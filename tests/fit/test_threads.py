@@ -24,6 +24,18 @@ def test_linear_algebra_keeps_to_one_thread_within_and_has_them_back_afterwards(
         assert threads() == before
 
 
+def test_who_leaves_first_takes_nothing_from_who_stays():
+    """As two trainings in threads of Python would come and go."""
+    with threadpool_limits(2, user_api="blas"):
+        before, one, other = threads(), torch_alone(), torch_alone()
+        one.__enter__()
+        other.__enter__()
+        one.__exit__(None, None, None)
+        assert set(threads().values()) == {1}
+        other.__exit__(None, None, None)
+        assert threads() == before
+
+
 def test_a_classifier_is_trained_so(monkeypatch, small_adata):
     seen, attempt = [], _learn.attempt
     monkeypatch.setattr(_learn, "attempt", lambda *args, **named: (seen.append(threads()), attempt(*args, **named))[1])
