@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -123,6 +124,16 @@ def test_memory_that_is_short_in_a_process_halves_the_batch(rows, monkeypatch):
     with pytest.warns(UserWarning, match="again with batches of 16"):
         assert train(NETWORK, rows, None, replace(FIT, devices=2), n_classes=3, seed=1) == "trained"
     assert sizes == [33, 16]
+
+
+def test_what_torch_says_in_a_folder_of_our_name_is_not_ours():
+    from cellclf.fit._worker import _of_this_package
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        for file in (together.__file__, "/home/me/cellclf/.venv/lib/python3.11/site-packages/torch/nn/parallel.py"):
+            warnings.warn_explicit(file, UserWarning, file, 1)
+    assert _of_this_package(found) == [together.__file__]
 
 
 class FakeFabric:

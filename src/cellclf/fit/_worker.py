@@ -24,6 +24,8 @@ from cellclf.fit._rows import Rows
 from cellclf.fit._task import Task
 from cellclf.nn._registry import from_header
 
+PACKAGE = Path(__file__).parents[1]
+
 
 def work(folder: Path) -> None:
     """Read the plan, train, and leave the result in the checkpoint."""
@@ -54,9 +56,13 @@ def work(folder: Path) -> None:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         run(task, hardware, checkpoint)
-    ours = [str(entry.message) for entry in found if "cellclf" in Path(entry.filename).parts]
     if rank == 0:
-        (folder / "warnings.json").write_text(json.dumps(ours), encoding="utf-8")
+        (folder / "warnings.json").write_text(json.dumps(_of_this_package(found)), encoding="utf-8")
+
+
+def _of_this_package(found: list[warnings.WarningMessage]) -> list[str]:
+    """Return what this package says; the environment of a clone of it lies in a folder of the same name."""
+    return [str(entry.message) for entry in found if Path(entry.filename).is_relative_to(PACKAGE)]
 
 
 def _rows(folder: Path, prefix: str) -> Rows:
