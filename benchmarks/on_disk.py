@@ -1,10 +1,10 @@
 """Gene scores from disk against a plain chunked read of the same file, in the same run; prints markdown tables.
 
-python benchmarks/on_disk.py [--cells 100000] [--genes 20000] [--classes 20] [--repeats 3] [--folder DIR]
+python benchmarks/on_disk.py [--cells 100000] [--genes 20000] [--classes 20] [--repeats 3] [--folder DIR] [--stores FILE ...]
 
 The plain reads do nothing with what they read: rows by rows through AnnData, as one would write it (`adata.X[first:stop]`, some thousands of
 rows at a time; with `read_lazy` the chunks of the dask array, one after another), and, below AnnData, the values and their genes
-straight from the file. Each store is measured in a process of its own, after a call that compiles, in turn with the plain reads; every file
+straight from the file. "Pass" is the one pass over the file, from which the verb then computes the scores. Each store is measured in a process of its own, after a call that compiles, in turn with the plain reads; every file
 has been read before, so the system holds it in memory as far as it can. Memory is what the process holds beyond files (RssAnon)
 above what it held before the call.
 """
@@ -25,10 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 import anndata
 import h5py
+import numpy as np
 import zarr
 from gene_scores import simulate
 
 import cellclf as cc
+from cellclf import stats
 from cellclf.stats import _kernels
 
 if TYPE_CHECKING:
@@ -46,12 +48,14 @@ VALUES = 2**22  # read at a time below it
 MIB = 2**20
 
 
-def write(folder: Path, n_cells: int, n_genes: int, n_classes: int) -> None:
+def write(folder: Path, files: set[str], n_cells: int, n_genes: int, n_classes: int) -> None:
     """Write the same counts into every store."""
     adata = simulate(n_cells, n_genes, n_classes)
     for name, compression in (("plain", None), ("lzf", "lzf"), ("gzip", "gzip")):
-        adata.write_h5ad(folder / f"{name}.h5ad", compression=compression)
-    adata.write_zarr(folder / "x.zarr")
+        if f"{name}.h5ad" in files:
+            adata.write_h5ad(folder / f"{name}.h5ad", compression=compression)
+    if "x.zarr" in files:
+        adata.write_zarr(folder / "x.zarr")
 
 
 def opened(path: Path, how: str) -> anndata.AnnData:
@@ -129,11 +133,13 @@ def measure(path: Path, how: str, repeats: int) -> dict[str, Any]:
     memory = peak(lambda: cc.pp.gene_scores(adata, "kind"))
     plain: dict[str, Callable[[], None]] = {f"{n:,}": lambda n=n: read_rows(path, n) for n in ROWS}
     plain = {"chunks": lambda: read_chunks(path)} if how == "lazy" else plain
-    times: dict[str, list[float]] = {name: [] for name in (*plain, "bare", "auto", "counts")}
+    codes, n_classes = adata.obs["kind"].cat.codes.to_numpy(np.int64), len(adata.obs["kind"].cat.categories)
+    times: dict[str, list[float]] = {name: [] for name in (*plain, "bare", "pass", "auto", "counts")}
     for _ in range(repeats):
         for name, read in plain.items():
             times[name].append(seconds(read))
         times["bare"].append(seconds(lambda: read_bare(path)))
+        times["pass"].append(seconds(lambda: stats.cut_and_count(adata.X, codes, n_classes=n_classes)))
         for bins in ("auto", "counts"):
             times[bins].append(seconds(lambda bins=bins: cc.pp.gene_scores(adata, "kind", bins=bins)))
         if path.name == "plain.h5ad":
@@ -156,12 +162,12 @@ def row(name: str, path: Path, found: dict[str, Any]) -> str:
     middle = {key: sorted(values)[len(values) // 2] for key, values in times.items()}
     plain = [min(run) for run in zip(*(times[key] for key in found["plain"]), strict=True)]
     ratios = [
-        ", ".join(f"{verb / peer:.2f}" for verb, peer in zip(times["auto"], peers, strict=True))
-        for peers in (plain, times["bare"])
+        ", ".join(f"{ours / peer:.2f}" for ours, peer in zip(times[key], peers, strict=True))
+        for key, peers in (("pass", plain), ("auto", plain), ("auto", times["bare"]))
     ]
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
     columns = [" / ".join(f"{middle[key]:.2f}" for key in found["plain"]), f"{middle['bare']:.2f}"]
-    columns += [f"{middle['auto']:.2f}", *ratios, f"{middle['counts']:.2f}"]
+    columns += [f"{middle['pass']:.2f}", f"{middle['auto']:.2f}", *ratios, f"{middle['counts']:.2f}"]
     return f"| {name} | {size / MIB:.0f} | " + " | ".join(columns) + " |"
 
 
@@ -173,25 +179,28 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=None, help="where the files are written, and removed again")
+    files = sorted({file for file, _ in STORES.values()})
+    parser.add_argument("--stores", nargs="+", choices=files, default=files, help="files to measure")
     parser.add_argument("--measure", nargs=2, metavar=("PATH", "HOW"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(Path(options.measure[0]), options.measure[1], options.repeats)))
         return
     parent = Path(tempfile.mkdtemp(dir=options.folder))
-    memory: dict[str, list[float]] = {name: [] for name in STORES}
+    stores = {name: (file, how) for name, (file, how) in STORES.items() if file in options.stores}
+    memory: dict[str, list[float]] = {name: [] for name in stores}
     print(
         f"{options.cells:,} cells × {options.genes:,} genes, {options.classes} classes, {_kernels.n_threads()} threads.\n"
     )
     for n_cells in (options.cells // 2, options.cells):
         folder = parent / str(n_cells)
         folder.mkdir()
-        write(folder, n_cells, options.genes, options.classes)
+        write(folder, set(options.stores), n_cells, options.genes, options.classes)
         found = {
             name: in_own_process(folder / file, how, options.repeats if n_cells == options.cells else 1)
-            for name, (file, how) in STORES.items()
+            for name, (file, how) in stores.items()
         }
-        for name in STORES:
+        for name in stores:
             memory[name].append(found[name]["memory"])
         if len({result["sum"] for result in found.values()}) > 1:
             msg = "The stores do not give the same scores."
@@ -199,15 +208,15 @@ def main() -> None:
         if n_cells == options.cells:
             steps = " / ".join(f"{n:,}" for n in ROWS)
             print(
-                f"| store | MiB | rows, {steps} at a time, or chunks | bare | verb | verb / rows | verb / bare | `counts` |"
+                f"| store | MiB | rows, {steps} at a time, or chunks | bare | pass | verb | pass / rows | verb / rows | verb / bare | `counts` |"
             )
-            print("|---|---|---|---|---|---|---|---|")
-            for name, (file, _) in STORES.items():
+            print("|---|---|---|---|---|---|---|---|---|---|")
+            for name, (file, _) in stores.items():
                 print(row(name, folder / file, found[name]))
-            whole = sorted(found["h5ad, CSR, not compressed"]["times"]["read all"])
-            print(
-                f"\n`anndata.read_h5ad` of the uncompressed file into memory, before any score: {whole[len(whole) // 2]:.2f} s."
-            )
+            whole = sorted(next((one["times"]["read all"] for one in found.values() if "read all" in one["times"]), []))
+            if whole:
+                middle = whole[len(whole) // 2]
+                print(f"\n`anndata.read_h5ad` of the uncompressed file into memory, before any score: {middle:.2f} s.")
         shutil.rmtree(folder)
     parent.rmdir()
     print(f"\n| peak memory of the verb, MiB | {options.cells // 2:,} cells | {options.cells:,} cells |")

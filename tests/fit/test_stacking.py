@@ -64,6 +64,17 @@ def test_they_are_learnt_from_some_of_many_cells_with_the_sizes_of_all(rows, mon
         np.testing.assert_array_equal(found[name].bias, expected[1])
 
 
+def test_they_see_what_tells_classes_apart_and_varies_little(monkeypatch):
+    monkeypatch.setattr(stats, "N_AXES", 2)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 300)
+    cells = rng.normal(size=(300, 12)) * np.repeat([2.0, 0.1], [2, 10]) + np.eye(3, 12, 5)[y]
+    rows = Rows(cells.astype(np.float32), y)
+    assert abs(rows.axes(2)[5:]).max() < 0.1
+    for model in linear_models(rows, 3).values():
+        assert (model(rows.x).argmax(axis=1) == y).mean() > 0.99
+
+
 def test_how_loud_is_what_validation_rows_want(rows, monkeypatch):
     torch.manual_seed(0)
     network = MLP(hidden=(7,)).build(12, 3).eval()  # knows nothing yet

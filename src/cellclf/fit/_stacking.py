@@ -44,7 +44,7 @@ def linear_models(rows: Rows, n_classes: int, names: Collection[str] = tuple(MOD
         return {}
     chosen = stats.evenly(rows.y, stats.N_LEARNT)
     cells, y, sizes = np.asarray(rows.x[chosen]), rows.y[chosen], np.bincount(rows.y, minlength=n_classes)
-    axes = rows.axes(stats.N_AXES)
+    axes = stats.with_class_means(rows.axes(stats.N_AXES), cells, y)
     return {name: LinearModel(*learn(cells, y, sizes, axes)) for name, learn in MODELS.items() if name in names}
 
 

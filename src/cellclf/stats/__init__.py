@@ -13,7 +13,7 @@ from cellclf.stats._agreement import (
     median_f1,
 )
 from cellclf.stats._audit import LabelAudit, audit
-from cellclf.stats._axes import principal_axes
+from cellclf.stats._axes import principal_axes, with_class_means
 from cellclf.stats._bin_edges import SMALLEST, bin_edges
 from cellclf.stats._bins import Bins
 from cellclf.stats._bootstrap import bootstrap_confusion
@@ -117,5 +117,6 @@ __all__ = [
     "stacking_weights",
     "stratified_folds",
     "turns",
+    "with_class_means",
     "zeros_of",
 ]
