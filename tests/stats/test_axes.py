@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.linalg import orth, subspace_angles
+from scipy.linalg import orth, subspace_angles, svd
 from sklearn.decomposition import PCA
 
 from cellclf.stats import principal_axes, with_class_means
@@ -36,42 +36,53 @@ def test_same_cells_same_bits(cells):
     np.testing.assert_array_equal(principal_axes(cells, 3), principal_axes(cells.copy(), 3))
 
 
-def means_of(cells, y):
-    return np.stack([cells[y == code].mean(axis=0) for code in np.unique(y)], axis=1)
+def lengths_beside(axes, cells, y):
+    """Take the classes one by one, and leave out the axes by solving for them."""
+    apart = [np.sqrt(np.sum(y == code)) * (cells[y == code].mean(axis=0) - cells.mean(axis=0)) for code in np.unique(y)]
+    beside = [one - axes @ np.linalg.lstsq(axes, one)[0] for one in apart]
+    directions, lengths, _ = svd(np.stack(beside, axis=1), full_matrices=False)
+    return directions, lengths
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(0, 20))
-def test_axes_and_means_are_held_and_nothing_else(seed, n_classes, n_axes):
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 15), st.floats(0, 3))
+def test_those_further_apart_than_by_chance_are_added(seed, n_classes, n_axes, distance):
     rng = np.random.default_rng(seed)
-    y = rng.integers(n_classes, size=40)
-    cells = rng.normal(size=(40, 20)) + rng.normal(size=(n_classes, 20))[y]
-    axes = np.linalg.qr(rng.normal(size=(20, 20)))[0][:, :n_axes]
+    y = rng.integers(n_classes, size=60)
+    cells = rng.normal(size=(60, 20)) + distance * rng.normal(size=(n_classes, 20))[y]
+    axes = np.linalg.qr(rng.normal(size=(20, n_axes)))[0]
+    directions, lengths = lengths_beside(axes, cells, y)
+    _, by_chance = lengths_beside(axes, cells, np.random.default_rng(0).permutation(y))
+    n = 0
+    while n < len(lengths) and lengths[n] > by_chance[n] + 1e-4:
+        n += 1
     found = with_class_means(axes, cells, y)
-    means = means_of(cells, y)
-    expected = orth(np.hstack([axes, means - means.mean(axis=1, keepdims=True)]), rcond=1e-9)
-    assert found.shape == expected.shape == (20, min(20, n_axes + len(np.unique(y)) - 1))
+    assert found.shape == (20, n_axes + n)
+    assert n < n_classes
     np.testing.assert_array_equal(found[:, :n_axes], axes)
-    np.testing.assert_allclose(found.T @ found, np.eye(found.shape[1]), atol=1e-10)
-    if found.shape[1]:
-        assert subspace_angles(found, expected).max() < 1e-6
+    np.testing.assert_allclose(found.T @ found, np.eye(n_axes + n), atol=1e-10)
+    if n:
+        assert subspace_angles(found[:, n_axes:], directions[:, :n]).max() < 1e-6
+
+
+def test_classes_that_differ_are_seen_and_those_by_chance_hardly():
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 8
+    noise, axes = rng.normal(size=(400, 50)), np.eye(50)[:, :5]
+    assert with_class_means(axes, noise + 3 * np.eye(8, 50, 20)[y], y).shape[1] == 5 + 7
+    by_chance = [with_class_means(axes, noise, rng.permutation(y)).shape[1] - 5 for _ in range(20)]
+    assert np.mean(by_chance) < 2
 
 
 def test_means_along_axes_add_none(cells):
     """What is left of them is rounding, in the cells' own precision."""
     y = np.arange(90) % 3
-    means = means_of(cells.astype(np.float64), y)
+    means = np.stack([cells[y == code].mean(axis=0) for code in range(3)], axis=1, dtype=np.float64)
     axes = orth(means - means.mean(axis=1, keepdims=True)).astype(np.float32)
     np.testing.assert_array_equal(with_class_means(axes, cells, y), axes)
 
 
-def test_classes_of_one_mean_and_a_code_without_cells_add_none():
-    cells = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0], [3.0, 4.0]])
+def test_one_class_and_codes_without_cells():
+    cells = np.array([[9.0, 1.0], [-9.0, 1.0], [9.0, 1.0], [-9.0, -1.0], [9.0, -1.0], [-9.0, -1.0]])
     axes = np.array([[1.0], [0.0]])
-    np.testing.assert_array_equal(with_class_means(axes, cells, np.array([0, 0, 4, 4])), axes)
-    assert with_class_means(axes, cells, np.array([0, 4, 0, 4])).shape == (2, 2)
-
-
-def test_the_means_that_differ_most_come_first():
-    cells = np.array([[0.0, 0.0, 9.0], [0.0, 5.0, 0.0], [0.0, 0.0, 0.0]])
-    found = with_class_means(np.array([[1.0], [0.0], [0.0]]), cells, np.arange(3))
-    assert abs(found[2, 1]) > abs(found[1, 1])
+    np.testing.assert_array_equal(with_class_means(axes, cells, np.zeros(6, int)), axes)
+    assert with_class_means(axes, cells, np.array([0, 0, 0, 4, 4, 4])).shape == (2, 2)

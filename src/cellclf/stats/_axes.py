@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 N_SPARE = 10  # axes that are carried along, so that the last ones asked for are right
-SMALL = 1e-3  # share of the length of all means below which a direction is rounding
+ROUNDING = 1e-6  # share of the length of all cells that means may lie apart by rounding
 
 
 def principal_axes(centred: NDArray[Any], n_axes: int, *, n_iterations: int = 4) -> NDArray[np.float32]:
@@ -46,9 +46,10 @@ def principal_axes(centred: NDArray[Any], n_axes: int, *, n_iterations: int = 4)
 
 
 def with_class_means(axes: NDArray[Any], cells: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
-    """Add to axes the directions in which the classes' means differ, as far as the axes do not hold them already.
+    """Add to axes the directions in which the classes' means differ besides, and by more than chance.
 
-    What tells many classes apart is little of what varies among the cells: no principal axis may show it.
+    What tells many classes apart is little of what varies among the cells: no principal axis may show it. The k-th direction counts
+    if the means lie further along it than those of permuted labels along their k-th (parallel analysis, :cite:p:`Horn1965`).
 
     Parameters
     ----------
@@ -61,20 +62,30 @@ def with_class_means(axes: NDArray[Any], cells: NDArray[Any], y: NDArray[Any]) -
 
     Returns
     -------
-    The axes, and after them at most one less than there are classes, in the order of the variance of the means along them.
+    The axes, and after them less than there are classes, in the order of the variance of the cells' means along them.
 
     Examples
     --------
-    >>> cells = np.array([[9.0, 1.0], [-9.0, 1.0], [9.0, -1.0], [-9.0, -1.0]])
-    >>> with_class_means(np.array([[1.0], [0.0]]), cells, np.array([0, 0, 1, 1])).round().tolist()
+    >>> cells = np.array([[9.0, 1.0], [-9.0, 1.0], [9.0, 1.0], [-9.0, -1.0], [9.0, -1.0], [-9.0, -1.0]])
+    >>> with_class_means(np.array([[1.0], [0.0]]), cells, np.array([0, 0, 0, 1, 1, 1])).round().tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    present, code = np.unique(y, return_inverse=True)
-    member = np.eye(len(present), dtype=cells.dtype)[code]
-    means = (cells.T @ member / member.sum(axis=0)).astype(np.float64)
-    apart = means - means.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(apart)
+    directions, lengths = _beside(axes, cells, y)
+    by_chance = _beside(axes, cells, np.random.default_rng(0).permutation(y))[1]
+    more = lengths > by_chance + ROUNDING * np.linalg.norm(cells)
+    n = len(more) if more.all() else int(more.argmin())
+    return np.hstack([axes, directions[:, :n].astype(axes.dtype)])
+
+
+def _beside(
+    axes: NDArray[Any], cells: NDArray[Any], y: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the directions across the axes in which class means differ, and the length of the cells' means along each."""
+    _, code, sizes = np.unique(y, return_inverse=True, return_counts=True)
+    member = np.eye(len(sizes), dtype=cells.dtype)[code]
+    sums = (cells.T @ member).astype(np.float64)
+    apart = (sums - np.outer(sums.sum(axis=1) / len(y), sizes)) / np.sqrt(sizes)
     for _ in range(2):  # the second time for what rounding left
         apart -= axes @ (axes.T @ apart)
-    directions, along, _ = np.linalg.svd(apart, full_matrices=False)
-    return np.hstack([axes, directions[:, along > SMALL * length].astype(axes.dtype)])
+    directions, lengths, _ = np.linalg.svd(apart, full_matrices=False)
+    return directions, lengths
