@@ -84,7 +84,7 @@ def test_train_prints_what_it_wrote(cells: Path, tmp_path: Path, capsys: pytest.
 def test_genes_from_a_file_and_a_network_by_name(
     cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "genes.txt").write_text("gene3\n\ngene0\n")
+    (tmp_path / "genes.txt").write_text("gene3\n\ngene0\n", encoding="utf-8-sig")
     output = tmp_path / "m.safetensors"
     words = ["--genes", tmp_path / "genes.txt", "--network", "breast_cancer", "--output", output]
     assert run("train", cells, *words, *QUICK) == 0
@@ -124,6 +124,25 @@ def test_tables(small_adata: AnnData, tmp_path: Path, capsys: pytest.CaptureFixt
     assert report(capsys, *words, "--read", "sep=,", "--force")["label"] == "cell_type"
     assert "has no argument 'comma'. It takes: label" in fails(capsys, *words, "--read", "comma=1", "--force")
     assert "Give --labels FILE" in fails(capsys, "genes", tmp_path / "data.csv", "--output", tmp_path / "g.csv")
+
+
+def test_arguments_of_a_reader_are_named_as_they_are_given(
+    small_adata: AnnData, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.DataFrame(small_adata.X.toarray(), index=small_adata.obs_names, columns=small_adata.var_names)
+    table.to_csv(tmp_path / "data.csv")
+    table.T.to_csv(tmp_path / "genes_first.csv")
+    small_adata.obs.assign(donor="a").to_csv(tmp_path / "labels.csv")
+    where = ["--labels", tmp_path / "labels.csv", "--output", tmp_path / "l.csv"]
+    assert "Name one with `--label`." in fails(capsys, "genes", tmp_path / "data.csv", *where)
+    assert "Name one with `--read label=`." in fails(capsys, "predict", tmp_path / "data.csv", model, *where)
+    words = ["genes", tmp_path / "genes_first.csv", "--label", "cell_type", *where]
+    assert "Give `--read transposed=True`." in fails(capsys, *words)
+    assert run(*words, "--read", "transposed=True") == 0
+
+
+def test_cells_of_a_table_without_classes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "write them as h5ad first" in fails(capsys, "predict", "data.csv", model, "--output", tmp_path / "l.csv")
 
 
 def test_matlab_and_motifs(small_adata: AnnData, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,6 +192,20 @@ def test_predict_tells_unknown_cells(
     assert list(counted)[-1] == "Unknown"
 
 
+def test_a_model_without_classes_gives_an_embedding(
+    cells: Path, small_adata: AnnData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = ["--network", "Autoencoder", "head=false", "hidden=[8]", "latent=3"]
+    assert run("train", cells, "--output", tmp_path / "a", *network, *QUICK) == 0
+    capsys.readouterr()
+    assert "knows no classes" in fails(capsys, "predict", cells, tmp_path / "a", "--output", tmp_path / "e.csv")
+    assert report(capsys, "predict", cells, tmp_path / "a", "--output", tmp_path / "e.h5ad")["n_cells"] == 120
+    cc.tl.predict(small_adata, tmp_path / "a")
+    np.testing.assert_array_equal(
+        anndata.read_h5ad(tmp_path / "e.h5ad").obsm["X_cellclf"], small_adata.obsm["X_cellclf"]
+    )
+
+
 def test_a_folder_is_replaced_only_by_force(
     cells: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,15 +223,17 @@ def test_a_folder_is_replaced_only_by_force(
 
 
 def test_evaluate_is_the_function(
-    cells: Path, small_adata: AnnData, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_adata: AnnData, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    small_adata.obs_names = "another " + small_adata.obs_names  # than those that were trained on
+    small_adata.write_h5ad(tmp_path / "others.h5ad")
     evaluation = cc.tl.evaluate(small_adata, model)
-    facts = report(capsys, "evaluate", cells, model, "--output", tmp_path / "r.csv")
+    facts = report(capsys, "evaluate", tmp_path / "others.h5ad", model, "--output", tmp_path / "r.csv")
     assert facts["n_rows"] == 120
     pd.testing.assert_frame_equal(
         pd.read_csv(tmp_path / "r.csv", index_col="class"), evaluation.report, check_names=False, check_dtype=False
     )
-    assert run("evaluate", cells, model) == 0
+    assert run("evaluate", tmp_path / "others.h5ad", model) == 0
     assert "figures flatter it" in capsys.readouterr().out
 
 
@@ -227,6 +262,15 @@ def test_info(cells: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "… (30)" in capsys.readouterr().out
 
 
+def test_info_on_zarr(small_adata: AnnData, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cc.tl.train(small_adata, fit=cc.Fit(epochs=2))
+    for name, write in (("b.h5ad", small_adata.write_h5ad), ("b.zarr", small_adata.write_zarr)):
+        write(tmp_path / name)
+    facts = report(capsys, "info", tmp_path / "b.zarr")
+    assert facts == report(capsys, "info", tmp_path / "b.h5ad")
+    assert (facts["label_candidates"], facts["classifiers"]) == (["cell_type"], ["cellclf"])
+
+
 # -- bad input --------------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +294,14 @@ def test_info(cells: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFi
         (["genes", "m.mat", "--backed", "--output", "g.csv"], "--backed leaves the matrix"),
         (["genes", "CELLS", "--n-genes", "0", "--output", "g.csv"], "n_genes"),
         (["info", "absent"], "There is no file 'absent'"),
+        (["train", "CELLS", "--output", "m", "--annotated", "m"], "'m' is named for two results"),
+        (["predict", "CELLS", "CELLS", "--output", "l.csv", "--report", "l.csv"], "'l.csv' is named for two results"),
+        (["train", "CELLS", "--output", ".", "--force"], "'.' is a folder"),
+        (["train", "CELLS", "--output", "m.h5ad"], "is the name of a data file, but a model is written"),
+        (["train", "CELLS", "--output", "m", "--annotated", "a.csv"], "Give .h5ad or .zarr."),
+        (["genes", "CELLS", "--output", "g.xlsx"], "Give .csv or .tsv."),
+        (["evaluate", "CELLS", "CELLS", "--output", "r.xlsx"], "Give .csv or .tsv."),
+        (["train", "CELLS", "--output", "m", "--genes", "absent.txt"], "There is no file 'absent.txt'"),
     ],
 )
 def test_bad_input(
@@ -287,6 +339,12 @@ def test_help_ends_with_examples(name: str, capsys: pytest.CaptureFixture[str]) 
     assert end.value.code == 0
     _, examples = capsys.readouterr().out.split("examples:\n")
     assert all(line.startswith(f"  cellclf {name}") for line in examples.splitlines())
+
+
+def test_settings_may_be_given_one_by_one(cells: Path, tmp_path: Path) -> None:
+    assert run("train", cells, "--output", tmp_path / "m", "--fit", "members=2", *QUICK) == 0
+    fit = cc.Classifier.load(tmp_path / "m").options
+    assert (fit.members, fit.epochs) == (2, 2)
 
 
 def test_settings_are_read_as_json() -> None:

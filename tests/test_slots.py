@@ -146,6 +146,14 @@ class TestSplit:
         with pytest.raises(ValueError, match="Give"):
             _slots.chosen_rows(adata_with(split=["train", "test"]), rows, "split", np.ones(2, dtype=bool))
 
+    def test_a_column_in_another_order_is_refused(self):
+        adata = adata_with(kind=EIGHT)
+        mask, everything = adata.obs["kind"] == "a", np.ones(8, dtype=bool)
+        np.testing.assert_array_equal(_slots.chosen_rows(adata, mask, "split", everything), mask.to_numpy())
+        for rows in (mask[::-1], mask.reset_index(drop=True)):
+            with pytest.raises(ValueError, match=r"rows\.reindex\(adata\.obs_names\)"):
+                _slots.chosen_rows(adata, rows, "split", everything)
+
 
 class TestGenes:
     @pytest.fixture
@@ -194,6 +202,12 @@ class TestRecord:
             back = read(tmp_path / name)
             assert _slots.strings(back.uns["x"]["classes"]) == ["T/CD4", "B"]
             assert _slots.written_columns(back) == {"cellclf"}
+
+    def test_a_key_that_files_cannot_hold_is_refused_and_nothing_is_written(self):
+        adata = adata_with(kind=EIGHT)
+        with pytest.raises(ValueError, match="'T/B_by_class' holds '/'"):
+            _slots.write(adata, {"var": {"T": np.ones(3)}, "varm": {"T/B_by_class": np.ones((3, 2))}})
+        assert list(adata.var) == []
 
     def test_absent_record_names_the_verb(self):
         with pytest.raises(KeyError, match=r"cc\.tl\.evaluate"):

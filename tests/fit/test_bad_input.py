@@ -61,7 +61,7 @@ class TestOneRowPerBatch:
 
     def test_a_single_row_in_all(self, blobs):
         rows = Rows(blobs().x[:1], blobs().y[:1])
-        with pytest.raises(ValueError, match="two rows per batch"):
+        with pytest.raises(ValueError, match=r"there is one row to train on\. Take more training rows"):
             train(MLP, rows, None, QUICK, n_classes=3, seed=0)
 
     def test_without_batch_norm_it_is_fine(self, blobs):

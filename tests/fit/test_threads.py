@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import pytest
+import torch
 from scipy.linalg import blas  # noqa: F401 - loads SciPy's library
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -45,3 +49,18 @@ def test_a_classifier_is_trained_so(monkeypatch, small_adata):
         assert threads() == before
     assert seen
     assert all(set(one.values()) == {1} for one in seen)
+
+
+def test_trainings_in_several_threads_are_those_of_one(small_adata):
+    def weights(seed):
+        classifier = cc.tl.train(small_adata.copy(), fit=cc.Fit(epochs=8, batch_size=8), rng=seed)
+        return {name: weight.numpy() for name, weight in classifier.network.state_dict().items()}
+
+    before = torch.get_rng_state()
+    alone = [weights(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads_of_python:
+        beside = list(threads_of_python.map(weights, range(4)))
+    for one, other in zip(alone, beside, strict=True):
+        for name, weight in one.items():
+            np.testing.assert_array_equal(weight, other[name])
+    assert torch.equal(torch.get_rng_state(), before)

@@ -210,6 +210,41 @@ def test_unmatched(pair: Any) -> None:
         pytest.param(DATA, LABELS, {"fill_missing": np.nan}, ValueError, "fill_missing=nan", id="fill-with-nan"),
         pytest.param(DATA.encode("utf-16"), LABELS, {}, ValueError, r"data\.csv, line 1, is not UTF-8", id="utf-16"),
         pytest.param(
+            DATA.replace(",TP53", ',"TP53'),
+            LABELS,
+            {},
+            ValueError,
+            "quotation mark in line 1 is never",
+            id="open-names",
+        ),
+        pytest.param(
+            DATA.replace("s2", '"s2'), LABELS, {}, ValueError, "quotation mark in line 3 is never", id="open-sample"
+        ),
+        pytest.param(
+            DATA,
+            LABELS.replace("BRCA", '"BRCA'),
+            {"unmatched": "drop"},
+            ValueError,
+            r"labels\.csv: a quotation mark in line 3 is never closed",
+            id="open-class",
+        ),
+        pytest.param(
+            DATA,
+            LABELS + '"' + "x" * 200_000,
+            {},
+            ValueError,
+            r"labels\.csv, line 5, is no CSV \(field larger",
+            id="open-and-long",
+        ),
+        pytest.param(
+            DATA.replace(",TP53", ',"TP53"').replace("\n", "\r"),
+            LABELS,
+            {},
+            ValueError,
+            r"data\.csv, line 1, is no CSV \(new-line",
+            id="old-line-ends",
+        ),
+        pytest.param(
             gzip.compress(DATA.encode() * 99)[:-20], LABELS, {}, ValueError, "damaged or incomplete gzip", id="cut-gzip"
         ),
     ],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,6 +67,27 @@ def test_sets_stand_below_one_another() -> None:
             np.testing.assert_array_equal(container[0].get_xdata(), part["accuracy"])
             assert [round(place) for place in container[0].get_ydata()] == [0, 1]
         assert panel.lines[-1].get_xdata()[0] == 0.9
+
+
+def test_long_names_of_sets_stay_beside_their_panel() -> None:
+    table = _frame(("remove", "keep"))
+    table.loc[table["mode"] != "all", "set"] = "genes that mark the response of monocytes to interferon in the blood"
+    axes = cc.pl.ablation(cc.tl.Ablation(table, table))
+    figure = axes[0].figure
+    figure.draw_without_rendering()
+    boxes = [ax.get_tightbbox() for ax in axes]
+    assert not boxes[0].overlaps(boxes[1])
+    assert min(box.x0 for box in boxes) >= 0
+    assert all(ax.get_window_extent().width > figure.bbox.width / 5 for ax in axes)
+
+
+def test_numbers_of_genes_do_not_touch() -> None:
+    table = pd.concat([_frame(("remove",)).assign(n_genes=n) for n in (5, 10, 12, 15, 20, 100, 120, 1000)])
+    (panel,) = cc.pl.ablation(cc.tl.Ablation(table, table))
+    panel.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in panel.get_xticklabels()]
+    assert len(boxes) > 3
+    assert all(right.x0 - left.x1 > 2 for left, right in itertools.pairwise(boxes))
 
 
 def test_one_repeat_has_no_bars_and_results_are_drawn_too() -> None:

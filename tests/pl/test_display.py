@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
@@ -8,6 +9,8 @@ import pytest
 from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 import cellclf as cc
 from cellclf.pl import _display
@@ -39,12 +42,13 @@ def test_names_break_after_a_sign() -> None:
     assert _display.wrapped([LONG])[0].split("\n")[0] == "Effector memory CD8-positive, "
 
 
+@pytest.mark.parametrize("n_genes", [5, 30])
 @pytest.mark.parametrize("classes", CLASSES.values(), ids=CLASSES)
 @pytest.mark.parametrize("draw", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_no_text_is_cut_off(
-    draw: Callable[[AnnData], object], classes: list[str], draw_slots: Callable[..., AnnData]
+    draw: Callable[[AnnData], object], classes: list[str], n_genes: int, draw_slots: Callable[..., AnnData]
 ) -> None:
-    draw(draw_slots(classes))
+    draw(draw_slots(classes, n_genes))
     figure = plt.gcf()
     figure.draw_without_rendering()
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
@@ -62,3 +66,49 @@ def test_global_settings_stay(draw: Callable[[AnnData], object], adata: AnnData)
     assert dict(plt.rcParams) == before
     for name, values in slots.items():
         np.testing.assert_array_equal(adata.var[name], values)
+
+
+def _names_apart(labels: list[Text]) -> bool:
+    boxes = [label.get_window_extent() for label in labels]
+    return not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize("classes", [[f"{LONG}{i}" for i in range(45)], [f"cluster {i}" for i in range(200)]], ids=len)
+@pytest.mark.parametrize("draw", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_many_classes_fit_a_page_and_stay_legible(
+    draw: Callable[[AnnData], object], classes: list[str], draw_slots: Callable[..., AnnData]
+) -> None:
+    draw(draw_slots(classes))
+    figure = plt.gcf()
+    figure.draw_without_rendering()
+    assert max(figure.get_size_inches()) < 17
+    for ax in figure.axes:
+        assert _names_apart(ax.get_xticklabels())
+        assert _names_apart(ax.get_yticklabels())
+
+
+def test_beyond_two_hundred_their_number_is_told(draw_slots: Callable[..., AnnData]) -> None:
+    adata = draw_slots([f"class {i}" for i in range(300)], n_genes=250)
+    ax = cc.pl.confusion(adata)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Predicted class (300 classes)", "True class (300 classes)")
+    assert not ax.get_xticks().size + ax.get_yticks().size
+    ax = cc.pl.gene_scores(adata, n_genes=250, by_class=True)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("300 classes", "250 genes")
+    ax = cc.pl.gene_scores(adata, n_genes=250)
+    assert ax.get_ylabel() == "250 genes"
+    assert (len(ax.patches), len(ax.texts)) == (250, 0)
+    assert max(max(plt.figure(number).get_size_inches()) for number in plt.get_fignums()) < 17
+
+
+@pytest.mark.parametrize("n_genes", [12, 100])
+@pytest.mark.parametrize("draw", [cc.pl.gene_scores, cc.pl.importance], ids=["gene_scores", "importance"])
+def test_names_of_genes_do_not_overlap(
+    draw: Callable[..., Axes], n_genes: int, draw_slots: Callable[..., AnnData]
+) -> None:
+    adata = draw_slots(["a", "b"], n_genes=n_genes)
+    adata.var_names = [f"ENSG{i:011}_peak_chr1:1234567-1234999_with_a_long_name" for i in range(n_genes)]
+    for by_class in (False, True):
+        ax = draw(adata, n_genes=n_genes, by_class=by_class)
+        ax.figure.draw_without_rendering()
+        assert _names_apart(ax.get_yticklabels())
+        assert ax.figure.get_size_inches()[1] < 14

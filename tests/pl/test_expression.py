@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import itertools
+
 import anndata as ad
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from scipy.stats import gaussian_kde
 
 import cellclf as cc
@@ -99,3 +102,48 @@ def test_axes_can_be_given() -> None:
 def test_unknown_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="'box'"):
         cc.pl.genes(cells_of(2), "a", kind="box")
+
+
+@pytest.mark.parametrize("n_classes", [10, 45])
+def test_long_names_of_classes_do_not_overlap(n_classes: int) -> None:
+    cells = cells_of(n_classes)
+    names = [f"CD4-positive, alpha-beta memory T cell of the peripheral blood {i}" for i in range(n_classes)]
+    cells.obs["kind"] = cells.obs["kind"].cat.rename_categories(names)
+    ax = cc.pl.genes(cells, ["a", "b"])[-1]
+    ax.figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert len(boxes) == n_classes
+    assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+
+
+def test_classes_without_cells_leave_the_others_their_colours() -> None:
+    cells = cells_of(3)
+    cells.uns["kind_colors"] = ["#ff0000", "#00ff00", "#0000ff"]
+    for label in ("kind", None):  # None: the only column that can be one
+        ax = cc.pl.genes(cells[cells.obs["kind"] != "kind 1"], "a", label=label)[0]
+        points = [each for each in ax.collections if not hasattr(each, "get_segments")]
+        assert [to_hex(each.get_facecolor()[0]) for each in points] == ["#ff0000", "#0000ff"]
+    cells.obs["kind"] = cells.obs["kind"].cat.set_categories(["kind 1", "kind 0", "kind 2", "kind 3"])
+    ax = cc.pl.genes(cells, "a", label="kind")[0]  # fewer colours than categories: scanpy would draw new ones
+    points = [each for each in ax.collections if not hasattr(each, "get_segments")]
+    assert {to_hex(each.get_facecolor()[0]) for each in points} == {"#0072b2"}
+
+
+def test_violins_are_the_density_along_a_logarithmic_axis() -> None:
+    cells = cells_of(2, 100.0)
+    ax = cc.pl.genes(cells, "a", kind="violin")[0]
+    assert ax.get_yscale() == "symlog"
+    values = np.log(cells.X[cells.obs["kind"] == "kind 1", 0])
+    body = [each for each in ax.collections if not hasattr(each, "get_segments")][1]
+    outline = body.get_paths()[0].vertices
+    heights = np.linspace(values.min(), values.max(), 100)
+    width = np.array([np.ptp(outline[np.isclose(np.log(outline[:, 1]), height), 0]) for height in heights])
+    density = gaussian_kde(values)(heights)
+    np.testing.assert_allclose(width / width.max(), density / density.max(), atol=1e-4)
+
+
+def test_means_are_seen_on_dark_ground() -> None:
+    with plt.style.context("dark_background"):
+        ax = cc.pl.genes(cells_of(2), "a")[0]
+        means = [each for each in ax.collections if hasattr(each, "get_segments")]
+        assert {to_hex(each.get_color()[0]) for each in means} == {"#ffffff"}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -72,6 +74,22 @@ def test_groups_are_shown_above(compared):
     ax = cc.pl.gene_similarity(compared, groups="marks", genes=["gene3", "gene7"])
     handles = ax.get_legend().get_patches()
     assert [handle.get_facecolor() for handle in handles] == [(1, 0, 0, 1), (0, 1, 0, 1)]
+
+
+def test_many_groups_have_colours_of_their_own(compared):
+    compared.var["own"] = [f"group {j}" for j in range(30)]
+    handles = cc.pl.gene_similarity(compared, groups="own").get_legend().get_patches()
+    assert len({handle.get_facecolor() for handle in handles}) == 30
+
+
+@pytest.mark.parametrize("n", [12, 30])
+def test_long_names_do_not_overlap(compared, n):
+    compared.var_names = [f"ENSG0000000000{j}_chr1:1234567-1234999_and_more" for j in range(30)]
+    ax = cc.pl.gene_similarity(compared, genes=list(compared.var_names[:n]))
+    ax.figure.draw_without_rendering()
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        boxes = [label.get_window_extent() for label in labels]
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
 
 
 def test_many_genes_have_no_names():

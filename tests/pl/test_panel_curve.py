@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -70,6 +71,18 @@ def test_without_test_rows_and_without_a_panel_that_is_enough(curve):
 def test_sizes_that_lie_close_are_named_once(curve):
     ax = cc.pl.panel_curve(curve)
     assert [text.get_text() for text in ax.get_xticklabels()] == ["10", "20", "50", "100"]
+
+
+@pytest.mark.parametrize("sizes", [[1, 2, 3, 8, 500, 700], [10, 1000, 1500, 20000, 30000], [90, 100, 120, 150, 200]])
+def test_numbers_of_sizes_do_not_touch(curve, sizes):
+    curve.table["n_genes"] = [*sizes[:5], 765]
+    curve.table = pd.concat([curve.table, curve.table.assign(n_genes=sizes[-1])]).sort_values("n_genes")
+    curve.table["full"] = curve.table["n_genes"] == 765
+    ax = cc.pl.panel_curve(curve)
+    ax.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.get_xticklabels()]
+    assert len(boxes) > 2
+    assert all(right.x0 - left.x1 > 2 for left, right in itertools.pairwise(boxes))
 
 
 def test_the_legend_is_above_the_curves_and_nothing_is_cut(curve):

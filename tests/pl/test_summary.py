@@ -152,3 +152,13 @@ def test_nothing_is_cut_or_overlaps(n_classes: int, covariates: list[str] | None
         assert not any(box.overlaps(other) for other in boxes[number + 1 :])
     names = [label.get_window_extent() for label in axes[0].get_yticklabels()]
     assert not any(one.overlaps(other) for one, other in pairwise(names))
+
+
+def test_very_many_classes_are_drawn_by_size() -> None:
+    adata = first_look(120)
+    ax, table = cc.pl.summary(adata)[0], cc.get.overview(adata)
+    assert ax.figure.get_size_inches()[1] < 6
+    ends = [bar.get_x() + bar.get_width() for bar in ax.containers[-1]]
+    assert ends == sorted(table["cells"], reverse=True)
+    assert ax.get_title(loc="left").endswith(f"{table['cells'].min()} to {table['cells'].max()} in a class")
+    assert (ax.get_ylabel(), len(ax.get_yticks()), len(ax.texts)) == ("Classes, the largest first", 0, 0)

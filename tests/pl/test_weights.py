@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -42,6 +44,18 @@ def test_a_linear_network_has_one_panel(small_adata: AnnData) -> None:
     ax = cc.pl.weights(clf, n_genes=5)
     assert shown(ax).shape == (5, 3)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["B", "NK", "T/CD4"]
+
+
+def test_many_classes_keep_their_names_apart(small_adata: AnnData) -> None:
+    names = [f"a class with quite a long name, number {i}" for i in range(40)]
+    small_adata.obs["fine"] = np.array(names)[np.arange(small_adata.n_obs) % 40]
+    with pytest.warns(UserWarning, match="it has learnt nothing of use"):
+        clf = cc.tl.train(small_adata, "fine", network=cc.nn.Linear(), fit=FIT, genes="all", split=None)
+    ax = cc.pl.weights(clf)
+    ax.figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert len(boxes) == 40
+    assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
 
 
 def test_what_is_no_small_network_is_refused(small_adata: AnnData) -> None:

@@ -338,11 +338,13 @@ def test_values_that_are_not_finite_name_the_gene(adata, redundancy):
         ({"force": ["gene1"], "exclude": ["gene1"]}, ValueError, "in both"),
         ({"force": ["gene1", "gene2"], "n_genes": 1}, ValueError, "names 2 genes, but n_genes=1"),
         ({"by": "empty"}, ValueError, "No gene is left"),
+        ({"by": "endless", "cumulative": 0.5}, ValueError, "by='endless' is infinite for 1 genes"),
     ],
     ids=str,
 )
 def test_bad_calls_leave_no_trace(adata, options, error, message):
     adata.var["word"], adata.var["empty"], adata.var["x_mi"] = "x", np.nan, 1.0
+    adata.var["endless"] = np.where(np.arange(30) == 3, np.inf, 1.0)
     before = list(adata.var), list(adata.uns)
     with pytest.raises(error, match=message):
         cc.pp.select_genes(adata, **options)
@@ -352,6 +354,25 @@ def test_bad_calls_leave_no_trace(adata, options, error, message):
 def test_scores_that_are_missing_name_the_verb(small_adata):
     with pytest.raises(KeyError, match=r"pp\.gene_scores"):
         cc.pp.select_genes(small_adata)
+
+
+@pytest.mark.parametrize("options", [{}, {"redundancy": "jmi"}], ids=["balance", "jmi"])
+def test_scores_whose_label_is_gone_say_what_to_do(adata, options):
+    adata.obs["other"] = np.tile(["x", "y"], adata.n_obs // 2)
+    without_record, without_label = adata.copy(), adata.copy()
+    del without_record.uns["gene_scores"], without_label.obs["cell_type"]
+    for changed, why, error in (
+        (without_record, "no record of `cc.pp.gene_scores`", ValueError),
+        (without_label, "label='cell_type' is not in", KeyError),
+    ):
+        with pytest.raises(error, match=f"cannot be found: .*{why}.*balance=False"):
+            cc.pp.select_genes(changed, 5, **options)
+        assert "selected" not in changed.var
+        cc.pp.select_genes(changed, 5, balance=False)
+    without_record.uns["cellclf_label"] = "cell_type"
+    cc.pp.select_genes(without_record, 5, **options)
+    cc.pp.select_genes(adata, 5, **options)
+    assert chosen(without_record) == chosen(adata)
 
 
 def test_another_key_and_a_copy(adata):

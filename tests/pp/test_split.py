@@ -126,6 +126,35 @@ def test_every_class_is_taught_even_in_groups(donors, rng):
     assert set(donors.obs["kind"][train]) == {"a", "b", "few", "one"}
 
 
+@pytest.mark.parametrize("rng", range(3))
+@pytest.mark.parametrize("n_donors", [2, 3, 4, 5, 7])
+def test_few_groups_leave_no_part_empty_that_could_have_one(n_donors, rng):
+    adata = labelled({"a": 200, "b": 300})
+    adata.obs["donor"] = np.random.default_rng(rng).integers(n_donors, size=500).astype(str)
+    cc.pp.split(adata, "kind", groups="donor", rng=rng)
+    donors = adata.obs.groupby("split", observed=False)["donor"].nunique()
+    assert donors["test"] == 1
+    assert donors["valid"] == (n_donors > 2)
+    assert donors["train"] == n_donors - donors["test"] - donors["valid"]
+    cc.pp.split(adata, "kind", groups="donor", fractions=(0.9, 0.1, 0), rng=rng)
+    assert set(adata.obs["split"]) == {"train", "valid"}
+
+
+def test_the_largest_share_stays_with_train():
+    adata = labelled({"a": 300, "b": 300})
+    adata.obs["donor"] = np.where(adata.obs.groupby("kind", observed=True).cumcount() < 50, "small", "large")
+    cc.pp.split(adata, "kind", groups="donor")
+    assert adata.obs["split"].astype(str).eq(adata.obs["donor"].map({"large": "train", "small": "test"})).all()
+
+
+def test_groups_that_train_needs_leave_no_test_cells_and_it_is_said():
+    adata = labelled({"a": 30, "b": 30})
+    adata.obs["donor"] = adata.obs["kind"].map({"a": "d1", "b": "d2"}).astype(str)
+    with pytest.warns(UserWarning, match="No cell is marked test: train needs every group of groups='donor'"):
+        cc.pp.split(adata, "kind", groups="donor")
+    assert (adata.obs["split"] == "train").all()
+
+
 def test_groups_may_be_missing_only_where_the_class_is(donors):
     donors.obs["donor"] = donors.obs["donor"].astype(object)
     donors.obs.iloc[:3, donors.obs.columns.get_loc("donor")] = None
@@ -137,7 +166,8 @@ def test_groups_may_be_missing_only_where_the_class_is(donors):
 
 
 @pytest.mark.parametrize(
-    "fractions", [(0.8, 0.2), (0.5, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5), (np.nan, 0.5, 0.5), (80, 10, 10)]
+    "fractions",
+    [(0.8, 0.2), (0.5, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5), (np.nan, 0.5, 0.5), (80, 10, 10), "most"],
 )
 def test_fractions_must_be_shares(fractions):
     adata = labelled({"a": 20, "b": 20})

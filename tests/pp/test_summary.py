@@ -300,6 +300,16 @@ def test_any_storage_gives_the_same(store: Any) -> None:
     assert same(dense.uns["summary"], adata.uns["summary"])
 
 
+def test_zero_has_no_sign() -> None:
+    x = counts()
+    x[x == 0] = -0.0
+    for order in ("C", "F"):
+        adata = make(np.asarray(x, order=order))
+        cc.pp.summary(adata, "cell_type")
+        assert str(one(adata)["minimum"]) == "0.0"
+        assert "values lie between 0 and" in " ".join(adata.uns["summary"]["evidence"])
+
+
 def test_backed(tmp_path: Path) -> None:
     adata = make(sparse.csr_matrix(counts()))
     adata.write_h5ad(tmp_path / "a.h5ad")

@@ -71,6 +71,12 @@ def test_few_rows_that_are_all_right_are_no_proof_of_certainty():
         assert softmax(logits / temperature, axis=1)[0, 0] == pytest.approx((n + 0.5) / (n + 1), rel=1e-6)
 
 
+def test_a_class_that_is_ruled_out_and_has_no_row_does_not_matter(logits, truth):
+    strange = np.full((len(logits), 2), -800.0)
+    found = stats.fit_temperature(np.hstack([logits, strange]), truth)
+    assert found == pytest.approx(stats.fit_temperature(logits, truth), rel=1e-9)
+
+
 def test_temperature_is_bounded():
     logits = np.array([[2.0, 0.0], [0.0, 3.0]])
     assert stats.fit_temperature(1e-3 * logits, np.array([0, 1])) == _calibration.TEMPERATURES[0]

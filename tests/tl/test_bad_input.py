@@ -84,6 +84,11 @@ def duplicate_genes(adata):
     return adata
 
 
+def sparse_embedding(adata):
+    adata.obsm["X_sparse"] = adata.X[:, :5]
+    return adata
+
+
 @pytest.mark.filterwarnings("ignore:Variable names are not unique:UserWarning")  # anndata says so too
 @pytest.mark.parametrize(
     ("spoil", "options", "error", "word"),
@@ -105,6 +110,12 @@ def duplicate_genes(adata):
         (lambda a: a, {"layer": "counts"}, KeyError, "layer='counts'"),
         (lambda a: a, {"split": "fold"}, KeyError, "'cell_type'"),
         (lambda a: a, {"fit": cc.Fit(device="cuda:31")}, ValueError, "cuda:31"),
+        (lambda a: a, {"fit": {"epochs": 3}}, TypeError, r"cc\.Fit\(epochs=20\)"),
+        (lambda a: a, {"fit": cc.Fit}, TypeError, "is no Fit"),
+        (lambda a: a, {"start": "model.safetensors"}, TypeError, r"Classifier\.load"),
+        (lambda a: a, {"genes": 50}, TypeError, "select_genes"),
+        (lambda a: a, {"genes": np.arange(30) < 9}, TypeError, "is a mask.*boolean column"),
+        (sparse_embedding, {"use_rep": "X_sparse"}, TypeError, r"sparse. Make it dense.*toarray"),
     ],
     ids=lambda value: getattr(value, "__name__", None) or (str(value) if isinstance(value, dict) else None),
 )
@@ -121,6 +132,28 @@ def test_refused_and_unchanged(small_adata, spoil, options, error, word):
 def test_absent_label_lists_what_there_is(small_adata):
     with pytest.raises(KeyError, match="'cell_type'"):
         cc.tl.train(small_adata, "celltype")
+
+
+def test_a_column_instead_of_its_name(small_adata):
+    with pytest.raises(TypeError, match=r"label is a Series. Give a name in adata\.obs, which holds: 'cell_type'"):
+        cc.tl.train(small_adata, small_adata.obs["cell_type"])
+
+
+@pytest.mark.parametrize("verb", [cc.tl.train, cc.tl.predict, cc.tl.evaluate, cc.tl.importance, cc.tl.cross_validate])
+def test_what_is_no_anndata(verb, small_adata):
+    for other in ("cells.h5ad", small_adata.to_df()):
+        with pytest.raises(TypeError, match=rf"adata is a {type(other).__name__}. Give an AnnData"):
+            verb(other)
+
+
+LONG = "train cross_validate baselines tune importance explain importance_check stability ablation l1_path panel_curve predict"
+
+
+@pytest.mark.parametrize("verb", LONG.split())
+def test_a_key_that_files_cannot_hold_is_refused_before_any_work(verb, small_adata):
+    with pytest.raises(ValueError, match="'T/B' holds '/'"):
+        getattr(cc.tl, verb)(small_adata, key_added="T/B")
+    assert list(small_adata.uns) == ["cell_type_colors"]
 
 
 class TestAccepted:

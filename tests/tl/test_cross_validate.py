@@ -276,6 +276,7 @@ def test_without_a_fold_there_is_nothing(small_adata, quick, monkeypatch):
         ({"genes": ["nope"]}, KeyError, "nope"),
         ({"layer": "nope"}, KeyError, "nope"),
         ({"label": "nope"}, KeyError, "nope"),
+        ({"key_added": "cell_type"}, ValueError, "is the column of adata.obs with the label"),
     ],
     ids=str,
 )

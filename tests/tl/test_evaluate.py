@@ -263,6 +263,30 @@ class TestCellsThatWereLearntFrom:
         with pytest.warns(UserWarning, match=f"90 of the 120 {self.MESSAGE}"):
             cc.tl.evaluate(small_adata, n_bootstrap=0)
 
+    @pytest.mark.parametrize("rows", [None, "test"])
+    def test_a_split_that_was_made_anew(self, small_adata, quick, rows):
+        cc.tl.train(small_adata, network=MLP, fit=quick)
+        old = small_adata.obs["split"].copy()
+        for fractions in ((0.8, 0.1, 0.1), (0.5, 0.1, 0.4)):
+            cc.pp.split(small_adata, fractions=fractions, rng=1)
+            with pytest.warns(UserWarning, match=r"adata\.obs\['split'\] does not mark those .* Train again"):
+                cc.tl.evaluate(small_adata, rows=rows, n_bootstrap=0)
+        order = np.random.default_rng(0).permutation(120)
+        small_adata.obs["split"] = old
+        small_adata.obs["again"] = old.astype(str).replace("valid", "validation")
+        shuffled = small_adata[order].copy()
+        for split in ("split", "again"):  # pytest makes an error of any warning
+            assert cc.tl.evaluate(shuffled, rows=rows, split=split, n_bootstrap=0).n_rows == 12
+
+    def test_a_split_by_another_name(self, small_adata, quick):
+        cc.pp.split(small_adata, key_added="fold")
+        classifier = cc.tl.train(small_adata, network=MLP, fit=quick, split="fold")
+        with pytest.warns(UserWarning, match=r"adata\.obs\['split'\] does not mark those"):
+            cc.tl.evaluate(small_adata, n_bootstrap=0)
+        assert cc.tl.evaluate(small_adata, split="fold", n_bootstrap=0).n_rows == 12
+        query = small_adata[small_adata.obs["fold"] == "test"].copy()
+        assert cc.tl.evaluate(query, classifier, n_bootstrap=0).n_rows == 12
+
     def test_rows_asked_for_and_cells_not_seen(self, small_adata, quick):
         classifier = cc.tl.train(small_adata[:90], network=MLP, fit=quick, split=None)
         assert cc.tl.evaluate(small_adata[90:].copy(), classifier, n_bootstrap=0).n_rows == 30

@@ -464,11 +464,14 @@ def test_groups_that_are_interrupted(adata: AnnData, monkeypatch: pytest.MonkeyP
     assert adata.var["importance"].notna().sum() == 28
 
 
-def test_a_null_whose_measurement_is_interrupted(adata: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_null_whose_measurement_is_interrupted(
+    adata: AnnData, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     stopped(monkeypatch, _permutation, "_rises", 3)  # the importances and two networks; the third has no say
     cc.tl.importance(adata)
     assert not adata.uns["importance"]["interrupted"]
     assert adata.uns["importance"]["n_networks"] == 2
+    assert "the null rests on 2 of 5 networks" in caplog.text
     assert adata.var["importance_qvalue"].notna().all()
 
 

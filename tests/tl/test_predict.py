@@ -72,6 +72,30 @@ class TestFields:
         np.testing.assert_array_equal(copy.X, adata.X.toarray())
         np.testing.assert_allclose(copy.obsm["cellclf_proba"], adata.obsm["cellclf_proba"], atol=1e-6)
 
+    def test_the_label_is_not_replaced(self, trained):
+        classifier, adata = trained
+        truth = adata.obs["cell_type"].copy()
+        for given in (classifier, None):
+            adata.uns["cell_type"] = adata.uns["cellclf"]
+            with pytest.raises(ValueError, match=r"key_added='cell_type' is the column of adata\.obs with the label"):
+                cc.tl.predict(adata, given, key_added="cell_type")
+        assert adata.obs["cell_type"].equals(truth)
+        query = ad.AnnData(adata.X, var=adata.var[[]])
+        for _ in range(2):  # what a call wrote, the next one may replace
+            cc.tl.predict(query, classifier, key_added="cell_type")
+
+    def test_what_belongs_to_an_earlier_classifier_is_taken_away(self, small_adata, quick):
+        small_adata.obs["cellclf_note"] = "mine"
+        cc.tl.train(small_adata, network=MLP, fit=replace(quick, members=2, conformal_folds=3))
+        cc.tl.predict(small_adata, unknown=0.2)
+        assert {"cellclf_spread", "cellclf_set_size", "cellclf_pvalue"} < set(small_adata.obs)
+        cc.tl.train(small_adata, network=MLP, fit=quick)
+        cc.tl.predict(small_adata)
+        assert list(cc.get.predictions(small_adata)) == ["predicted", "confidence", "unknown_score"]
+        own = {"cell_type", "split", "cellclf", "cellclf_confidence", "cellclf_unknown_score", "cellclf_note"}
+        assert set(small_adata.obs) == own
+        assert set(small_adata.obsm) == {"cellclf_proba", "X_cellclf"}
+
 
 class TestStorages:
     @pytest.mark.parametrize("kind", [np.array, np.asfortranarray, sp.csc_matrix, sp.csr_array, sp.csc_array])
@@ -229,13 +253,30 @@ class TestQuery:
         counts.X = small_adata.X.rint()
         cc.tl.predict(counts, asked)
 
+    def test_what_was_said_to_be_counts_may_be_decimal(self, small_adata, quick):
+        """As counts are from which an ambient share was taken."""
+        small_adata.X = small_adata.X * np.float32(0.93)
+        cc.tl.train(small_adata, network=MLP, fit=replace(quick, preprocess="counts"))
+        cc.tl.predict(small_adata)
+        assert cc.tl.evaluate(small_adata).accuracy > 0.8
+        small_adata.X = -small_adata.X
+        with pytest.raises(ValueError, match="trained on counts, but adata holds negative numbers"):
+            cc.tl.predict(small_adata)
+
+    def test_an_embedding_has_no_gene_symbols(self, small_adata, quick):
+        small_adata.obsm["X_some"] = small_adata.X[:, :8].toarray()
+        cc.tl.train(small_adata, network=MLP, fit=quick, use_rep="X_some")
+        with pytest.raises(ValueError, match="gene_symbols='symbol' means nothing"):
+            cc.tl.predict(small_adata, gene_symbols="symbol")
+
     def test_the_layer_of_the_training_is_the_default(self, small_adata, quick):
         small_adata.layers["counts"] = small_adata.X.copy()
         small_adata.X = small_adata.X.toarray() * 0.1
         classifier = cc.tl.train(small_adata, network=MLP, fit=quick, layer="counts")
         cc.tl.predict(small_adata)
         query = ad.AnnData(small_adata.layers["counts"], obs=small_adata.obs[["cell_type"]], var=small_adata.var[[]])
-        with pytest.raises(KeyError, match="'counts'"):
-            cc.tl.predict(query, classifier)
+        for verb in (cc.tl.predict, cc.tl.importance, cc.tl.explain):
+            with pytest.raises(KeyError, match=r"trained on the layer 'counts'.*layer='X' means X itself"):
+                verb(query, classifier)
         cc.tl.predict(query, classifier, layer="X")
         assert same(small_adata, query)

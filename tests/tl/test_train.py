@@ -282,6 +282,15 @@ class TestRows:
             classifier = cc.tl.train(small_adata, network=MLP, fit=quick)
         assert list(classifier.classes) == ["B", "NK", "T/CD4"]
 
+    def test_a_missing_value_that_was_made_a_word_is_told(self, small_adata, quick):
+        """As `adata.obs[label].astype(str)` does; the remedy in the message works."""
+        small_adata.obs["cell_type"] = small_adata.obs["cell_type"].astype(str)
+        small_adata.obs.loc[small_adata.obs_names[:12], "cell_type"] = "nan"
+        with pytest.warns(UserWarning, match="has the class 'nan', which looks like a missing value") as told:
+            assert "nan" in cc.tl.train(small_adata, "cell_type", network=MLP, fit=quick, split=None).classes
+        exec(str(told[0].message).split("If it is missing: ")[1].rstrip("."), {"adata": small_adata})  # noqa: S102
+        assert list(cc.tl.train(small_adata, network=MLP, fit=quick, split=None).classes) == ["B", "NK", "T/CD4"]
+
     def test_interrupted_training_is_returned_and_said(self, small_adata, quick, monkeypatch):
         fit_network = attempt_module.fit_network
 

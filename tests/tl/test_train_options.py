@@ -222,6 +222,20 @@ class TestStart:
         with pytest.raises(ValueError, match=word):
             cc.tl.train(small_adata, start=first, **({"fit": quick} | options))
 
+    def test_values_of_another_kind_are_refused(self, small_adata, quick):
+        small_adata.layers["counts"] = small_adata.X.copy()
+        small_adata.X = small_adata.X.log1p()
+        counts = cc.tl.train(small_adata, network=MLP, fit=quick, layer="counts")
+        logs = cc.tl.train(small_adata, network=MLP, fit=quick)
+        before = set(small_adata.uns)
+        for start, layer, kind in ((counts, None, "counts"), (logs, "counts", "none")):
+            for fit in (None, quick):
+                with pytest.raises(ValueError, match=rf"Name the layer .* Fit\(preprocess='{kind}'\)"):
+                    cc.tl.train(small_adata, start=start, layer=layer, fit=fit, key_added="again")
+            asked = cc.tl.train(small_adata, start=start, layer=layer, fit=replace(quick, preprocess=kind))
+            assert asked.preprocessing.counts == (kind == "counts")
+        assert set(small_adata.uns) == before
+
     def test_genes_that_are_not_there_are_named(self, small_adata, quick):
         first = cc.tl.train(small_adata, network=MLP, fit=quick)
         other = self.other_genes(small_adata)

@@ -106,6 +106,10 @@ def no_probability(adata):
     adata.obsm["cellclf_proba"][3, 1] = np.nan
 
 
+def recorded_label(adata):
+    adata.uns["cellclf_label"] = "cluster"
+
+
 def negative_weight(adata):
     adata.obsp["connectivities"].data[0] = -1
 
@@ -120,6 +124,12 @@ def negative_weight(adata):
         (None, {"neighbors": "nope"}, KeyError, "neighbors='nope' is not in adata.obsp"),
         (None, {"by": "cluster", "neighbors": "nope"}, ValueError, "Give one of them"),
         (None, {"key": "nope"}, KeyError, "nope_proba"),
+        (
+            recorded_label,
+            {"by": "cluster", "key_added": "cluster"},
+            ValueError,
+            "the column of adata.obs with the label",
+        ),
         (lambda adata: adata.uns.clear(), {"by": "cluster"}, ValueError, "No record in adata.uns names the classes"),
     ],
 )

@@ -12,6 +12,7 @@ from cellclf import stats
 from cellclf._preprocessing import Preprocessing
 from cellclf.fit import Fit
 from cellclf.nn import Linear
+from cellclf.nn._generators import borrowed_generators
 from cellclf.nn._registry import build, from_header, to_header
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _networks(
     tensors: dict[str, np.ndarray], description: Description, shape: tuple[int, int], members: int, source: str
 ) -> tuple[Network, Network | None]:
     """Build network and linear network for so many genes and classes, and fill them from the tensors."""
-    with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
+    with borrowed_generators():  # building draws weights that are overwritten at once
         network = build(description, *shape, members)
         linear = build(Linear(), *shape) if shape[1] else None
     try:

@@ -35,6 +35,7 @@ def run(options: Namespace) -> bool:
     """Judge and report."""
     inputs = (options.data, options.labels, options.sample_info, options.model)
     _write.check_free(options.output, options.report, force=options.force, inputs=inputs)
+    _write.check_kind(options.output, _write.TABLES)
     classifier = cc.Classifier.load(options.model)
     adata = _read.read(options)
     evaluation = cc.tl.evaluate(

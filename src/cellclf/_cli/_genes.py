@@ -45,6 +45,7 @@ def run(options: Namespace) -> bool:
     """Score, select, write."""
     inputs = (options.data, options.labels, options.sample_info)
     _write.check_free(options.output, options.report, force=options.force, inputs=inputs)
+    _write.check_kind(options.output, _write.TABLES)
     adata = _read.read(options)
     cc.pp.gene_scores(
         adata, options.label, bins=options.bins, layer=options.layer, split=options.split, batch=options.batch

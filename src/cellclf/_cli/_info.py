@@ -64,6 +64,7 @@ def _of_data(adata: AnnData) -> dict[str, Any]:
     """Describe a data file."""
     from cellclf import _slots
 
+    _slots.load_tables(adata)
     carriers = [key for key, value in adata.uns.items() if hasattr(value, "keys") and "model" in value]
     return {
         "n_cells": adata.n_obs,
@@ -83,7 +84,7 @@ def _shown(value: Any) -> str:
         more = f", … ({len(value):,})" if len(value) > 8 else ""
         return ", ".join(map(str, value[:8])) + more if value else "none"
     if isinstance(value, dict):
-        return ", ".join(f"{name}={_number(entry)}" for name, entry in value.items())
+        return ", ".join(f"{name}={_number(entry)}" for name, entry in value.items()) or "none"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _number(value)
 
 

@@ -10,10 +10,10 @@ import warnings
 from typing import TYPE_CHECKING
 
 import cellclf as cc
-from cellclf._cli import _demo, _evaluate, _genes, _info, _predict, _train
+from cellclf._cli import _demo, _evaluate, _genes, _info, _predict, _read, _train
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 BAD_INPUT, INTERRUPTED = 2, 130
 COMMANDS = (_demo, _train, _predict, _evaluate, _genes, _info)
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        print(f"cellclf: {_as_options(message)}", file=sys.stderr)
+        print(f"cellclf: {_as_options(message, vars(options))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         finished = False
@@ -55,9 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _as_options(message: str) -> str:
-    """Name arguments as the command line does."""
-    return re.sub(r"`(\w+)=`", lambda found: f"`--{found[1].replace('_', '-')}`", message)
+def _as_options(message: str, options: Collection[str]) -> str:
+    """Name arguments as the command line does; those of readers follow --read."""
+
+    def named(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        if name in options:
+            return f"`--{name.replace('_', '-')} {value}".rstrip() + "`"
+        return f"`--read {name}={value}`" if "read" in options and name in _read.arguments() else found[0]
+
+    return re.sub(r"`(\w+)='?(\w*)'?`", named, message)
 
 
 def _short_warnings() -> None:

@@ -32,7 +32,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sample-info", type=Path, metavar="FILE", help="the sample_info of a DepMap expression table")
     parser.add_argument(
-        "--read", type=setting, nargs="+", metavar="NAME=VALUE", default=[], help="other arguments of the reader"
+        "--read",
+        type=setting,
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUE",
+        default=[],
+        help="other arguments of the reader",
     )
     parser.add_argument("--backed", action="store_true", help="leave the matrix of an h5ad or zarr on disk")
 

@@ -45,14 +45,15 @@ def run(options: Namespace) -> bool:
     """Label the cells and write them."""
     inputs = (options.data, options.labels, options.sample_info, options.model)
     _write.check_free(options.output, options.report, force=options.force, inputs=inputs)
-    as_table = options.output.suffix in {".csv", ".tsv"}
-    if not as_table and options.output.suffix not in {".h5ad", ".zarr"}:
-        msg = f"{str(options.output)!r} is of no kind that is written. Give .h5ad, .zarr, .csv or .tsv."
-        raise ValueError(msg)
+    _write.check_kind(options.output, _write.DATA + _write.TABLES)
+    as_table = options.output.suffix in _write.TABLES
     if options.proba and not as_table:
         msg = "--proba adds columns to a table; an h5ad or zarr holds the probabilities anyway. Leave it out."
         raise ValueError(msg)
     classifier = cc.Classifier.load(options.model)
+    if as_table and not len(classifier.classes):
+        msg = "The model knows no classes: it gives an embedding, which a table does not hold. Give .h5ad or .zarr."
+        raise ValueError(msg)
     adata = _read.read(options)
     key = options.key_added
     cc.tl.predict(
@@ -67,7 +68,9 @@ def run(options: Namespace) -> bool:
         _write.write_table(_table(adata, classifier.classes, key, options.proba), options.output)
     else:
         _write.write_anndata(adata.to_memory() if options.backed else adata, options.output)
-    _write.report(*_findings(adata, key, options.output), options.report)
+    found, text = _findings(adata, key) if len(classifier.classes) else _embedded(adata, key)
+    facts = {"command": "predict", "version": cc.__version__, **found, "output": options.output.name}
+    _write.report(facts, text, options.report)
     return True
 
 
@@ -80,16 +83,18 @@ def _table(adata: AnnData, classes: Any, key: str, proba: bool) -> pd.DataFrame:
     return table.join(pd.DataFrame(adata.obsm[f"{key}_proba"], index=table.index, columns=columns))
 
 
-def _findings(adata: AnnData, key: str, output: Path) -> tuple[dict[str, Any], str]:
+def _embedded(adata: AnnData, key: str) -> tuple[dict[str, Any], str]:
+    """Say where a model without classes put the cells."""
+    return {"n_cells": adata.n_obs, "classes": []}, f"{adata.n_obs:,} cells, without classes: obsm['X_{key}']"
+
+
+def _findings(adata: AnnData, key: str) -> tuple[dict[str, Any], str]:
     """Count the cells of each class."""
     table = cc.get.predictions(adata, key=key)
     counts = table.groupby("predicted", observed=False)["confidence"].agg(["size", "mean"])
     counts.columns = ["cells", "mean confidence"]
-    facts = {
-        "command": "predict",
-        "version": cc.__version__,
+    classes = _write.records(counts.rename(columns={"mean confidence": "mean_confidence"}))
+    return {
         "n_cells": len(table),
-        "classes": _write.records(counts.rename(columns={"mean confidence": "mean_confidence"})),
-        "output": output.name,
-    }
-    return facts, f"{len(table):,} cells\n{counts.rename_axis(None).to_string(float_format='{:.3f}'.format)}"
+        "classes": classes,
+    }, f"{len(table):,} cells\n{counts.rename_axis(None).to_string(float_format='{:.3f}'.format)}"

@@ -78,15 +78,28 @@ def _check_options(options: Namespace, kind: str, native: bool, settings: Mappin
     given = [name for name in ("labels", "sample_info") if getattr(options, name) is not None]
     if kind in TABLES and len(given) != 1:
         msg = f"{options.data.name!r} is a table: its classes stand in another. Give --labels FILE, or --sample-info FILE."
+        if not hasattr(options, "label"):
+            msg += " Cells without a class: write them as h5ad first (anndata.io.read_csv reads such a table)."
         raise ValueError(msg)
     if kind not in TABLES and given:
         msg = f"--{given[0].replace('_', '-')} belongs to a .csv or .tsv; {options.data.name!r} is none. Leave it out."
         raise ValueError(msg)
 
 
+def arguments() -> set[str]:
+    """Name what may follow --read."""
+    readers = (cc.io.read_csv_pair, cc.io.read_depmap, cc.io.read_motifs, cc.io.read_mat)
+    return {name for reader in readers for name in _known(reader)}
+
+
+def _known(reader: Callable[..., AnnData]) -> list[str]:
+    """Name the arguments of a reader besides its files."""
+    return [name for name, it in inspect.signature(reader).parameters.items() if it.kind is it.KEYWORD_ONLY]
+
+
 def _call(reader: Callable[..., AnnData], *files: Path, settings: Mapping[str, Any]) -> AnnData:
     """Call a reader, with its own arguments only."""
-    known = [name for name, it in inspect.signature(reader).parameters.items() if it.kind is it.KEYWORD_ONLY]
+    known = _known(reader)
     for name in settings:
         if name not in known:
             msg = f"{reader.__name__} has no argument {name!r}. It takes: {', '.join(known)}."

@@ -44,7 +44,13 @@ def add(commands: Any) -> None:
         help="MLP (default), Linear, CNN1d, Autoencoder with their settings, or a network of cc.nn.named",
     )
     parser.add_argument(
-        "--fit", type=_options.setting, nargs="+", metavar="NAME=VALUE", default=[], help="settings of cc.Fit"
+        "--fit",
+        type=_options.setting,
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUE",
+        default=[],
+        help="settings of cc.Fit",
     )
     parser.add_argument("--start", type=Path, metavar="MODEL", help="a model whose weights to start from")
     parser.add_argument(
@@ -65,6 +71,10 @@ def run(options: Namespace) -> bool:
     """Train, judge, write; tell whether the training ran to its end."""
     inputs = (options.data, options.labels, options.sample_info, options.start)
     _write.check_free(options.output, options.annotated, options.report, force=options.force, inputs=inputs)
+    _write.check_kind(options.annotated, _write.DATA)
+    if options.output.suffix in _write.DATA:
+        msg = f"{str(options.output)!r} is the name of a data file, but a model is written. Give .safetensors."
+        raise ValueError(msg)
     network, fit = network_of(options.network), fit_of(dict(options.fit))
     start = None if options.start is None else cc.Classifier.load(options.start)
     adata = _read.read(options)
@@ -123,9 +133,12 @@ def _make(kind: type, settings: dict[str, Any]) -> Any:
 def _genes(which: str) -> str | list[str]:
     """Read the names of the genes where a file holds them."""
     path = Path(which)
+    if path.suffix == ".txt" and not path.is_file():
+        msg = f"There is no file {which!r}. Check the name."
+        raise FileNotFoundError(msg)
     if which in {"auto", "all"} or not path.is_file():
         return which
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 
 def _findings(adata: AnnData, classifier: Classifier, split: str) -> tuple[dict[str, Any], str]:

@@ -17,16 +17,24 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 STANDARD_OUTPUT = Path("-")
+DATA, TABLES = (".h5ad", ".zarr"), (".csv", ".tsv")
 
 
 def check_free(*paths: Path | None, force: bool, inputs: tuple[Path | None, ...] = ()) -> None:
     """Refuse, before any work, names that cannot be written to."""
-    read = {path.resolve() for path in inputs if path is not None}
+    read, written = {path.resolve() for path in inputs if path is not None}, set[Path]()
     for path in paths:
         if path is None or path == STANDARD_OUTPUT:
             continue
         if path.resolve() in read:
             msg = f"{str(path)!r} is read here and would be overwritten. Give another name."
+            raise ValueError(msg)
+        if path.resolve() in written:
+            msg = f"{str(path)!r} is named for two results, and one would overwrite the other. Give each a name of its own."
+            raise ValueError(msg)
+        written.add(path.resolve())
+        if path.is_dir() and path.suffix != ".zarr":
+            msg = f"{str(path)!r} is a folder. Give the name of a file."
             raise ValueError(msg)
         if path.exists() and not force:
             msg = f"{str(path)!r} exists. Give another name, or --force to replace it."
@@ -34,6 +42,13 @@ def check_free(*paths: Path | None, force: bool, inputs: tuple[Path | None, ...]
         if not path.absolute().parent.is_dir():
             msg = f"There is no folder {str(path.absolute().parent)!r}. Make it first, or give another name."
             raise FileNotFoundError(msg)
+
+
+def check_kind(path: Path | None, kinds: tuple[str, ...]) -> None:
+    """Refuse, before any work, a name that promises another kind of file than is written."""
+    if path is not None and path.suffix not in kinds:
+        msg = f"{str(path)!r} is of no kind that is written. Give {', '.join(kinds[:-1])} or {kinds[-1]}."
+        raise ValueError(msg)
 
 
 @contextmanager

@@ -12,16 +12,19 @@ from cellclf._slots._labels import (
     label_name,
     labels,
     restrict,
+    spare_label,
 )
+from cellclf._slots._lazy import load_tables
 from cellclf._slots._matrix import matrix, warn_if_scaled
 from cellclf._slots._messages import listing, member, warn
-from cellclf._slots._records import fetch_record, merge, record, strings, write, written_columns
+from cellclf._slots._records import check_key, fetch_record, merge, record, strings, write, written_columns
 from cellclf._slots._rows import SPLIT_NAMES, chosen_rows, split_rows
 
 __all__ = [
     "LABEL_KEY",
     "SPLIT_NAMES",
     "Labels",
+    "check_key",
     "chosen_rows",
     "fetch_record",
     "keep_classes",
@@ -30,12 +33,14 @@ __all__ = [
     "label_name",
     "labels",
     "listing",
+    "load_tables",
     "match_genes",
     "matrix",
     "member",
     "merge",
     "record",
     "restrict",
+    "spare_label",
     "split_rows",
     "strings",
     "unique_genes",

@@ -49,6 +49,19 @@ def label_name(adata: AnnData, label: str | None) -> str:
     raise ValueError(msg)
 
 
+def spare_label(adata: AnnData, key: str, label: str | None = None) -> None:
+    """Refuse a key by which predictions would take the place of the label, or of the one recorded on this AnnData.
+
+    Predictions that were written there by an earlier call may be replaced.
+    """
+    if key in adata.obs and key in {label, str(adata.uns.get(LABEL_KEY))} - written_columns(adata):
+        msg = (
+            f"key_added={key!r} is the column of adata.obs with the label, which predictions would replace. "
+            "Rename the column, or give another key_added."
+        )
+        raise ValueError(msg)
+
+
 def label_candidates(adata: AnnData) -> list[str]:
     """List the columns that may be a label: few classes, not numbers, not a split, not written by cellclf."""
     written = written_columns(adata)

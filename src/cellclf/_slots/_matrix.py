@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 from cellclf._slots._lazy import load_tables
 from cellclf._slots._messages import member, warn
@@ -22,7 +23,11 @@ def matrix(adata: AnnData, *, layer: str | None = None, use_rep: str | None = No
         if layer is not None:
             msg = f"Both layer={layer!r} and use_rep={use_rep!r} are given. Give one of them."
             raise ValueError(msg)
-        x = np.asarray(member(adata.obsm, use_rep, "use_rep", "adata.obsm"))
+        found = member(adata.obsm, use_rep, "use_rep", "adata.obsm")
+        if sparse.issparse(found):
+            msg = f"adata.obsm[{use_rep!r}] is sparse. Make it dense: adata.obsm[{use_rep!r}] = adata.obsm[{use_rep!r}].toarray()."
+            raise TypeError(msg)
+        x = np.asarray(found)
         return x[:, None] if x.ndim == 1 else x
     x = adata.X if layer is None else member(adata.layers, layer, "layer", "adata.layers")
     if x is None:

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 def member(slot: Mapping[str, Any], key: str, argument: str, name: str) -> Any:
     """Return `slot[key]`, or say what there is instead."""
-    if key not in slot:
+    try:
+        there = key in slot
+    except TypeError:  # a column itself, or several names
+        msg = f"{argument} is a {type(key).__name__}. Give a name in {name}, which holds: {listing(slot)}."
+        raise TypeError(msg) from None
+    if not there:
         msg = f"{argument}={key!r} is not in {name}. It holds: {listing(slot)}."
         raise KeyError(msg)
     return slot[key]

@@ -19,11 +19,21 @@ if TYPE_CHECKING:
 
 def write(adata: AnnData, slots: Mapping[str, Mapping[str, Any]]) -> None:
     """Write `{"var": {"mi": …}, "obsm": {…}}`; a view becomes an AnnData of its own first, as in scanpy."""
+    for values in slots.values():
+        for key in values:
+            check_key(key)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplicitModificationWarning)
         for slot, values in slots.items():
             for key, value in values.items():
                 getattr(adata, slot)[key] = value
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that a file would take for a folder and what is in it, so that the AnnData could not be read back."""
+    if "/" in key:
+        msg = f"{key!r} holds '/', so a file with it could not be read back. Give a key_added without."
+        raise ValueError(msg)
 
 
 def merge(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from cellclf._slots._lazy import load_tables
 from cellclf._slots._messages import listing, member
@@ -56,6 +57,12 @@ def chosen_rows(
             raise ValueError(msg)
         mask = masks[SPLIT_NAMES[rows]]
     else:
+        if isinstance(rows, pd.Series) and not rows.index.equals(adata.obs_names):
+            msg = (
+                "rows is a Series whose index is not adata.obs_names in their order. Give rows.reindex(adata.obs_names), or "
+                "rows.to_numpy() if its order is that of the cells."
+            )
+            raise ValueError(msg)
         mask = np.asarray(rows)
         if mask.dtype != bool or mask.shape != (adata.n_obs,):
             msg = (

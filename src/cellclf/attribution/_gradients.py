@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from cellclf.nn._generators import borrowed_generators
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -180,10 +182,9 @@ class _Score(nn.Module):
 @contextmanager
 def _quiet_and_seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators that captum draws from, and give them back as they were; keep its advice to itself."""
-    legacy = np.random.get_state()  # noqa: NPY002 (captum draws from it)
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.enable_grad(), warnings.catch_warnings():
+    with borrowed_generators(device), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about hooks, and inputs that it makes differentiable
+        legacy = np.random.get_state()  # noqa: NPY002 (captum draws from it)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         torch.manual_seed(seed)
         try:

@@ -18,6 +18,7 @@ from cellclf.fit._progress import Progress
 from cellclf.fit._schedule import learning_rate
 from cellclf.fit._tally import measures, tally
 from cellclf.fit._task import Trained
+from cellclf.nn._generators import borrowed_generators
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,7 @@ def run(task: Task, hardware: Hardware, checkpoint: Checkpoint | None) -> Traine
     options, device, n_rows = task.options, hardware.device, len(task.rows.y)
     epochs = task.epochs or default_epochs(n_rows, options)
     steps = n_batches(n_rows, options.batch_size)  # in an epoch
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with borrowed_generators(device):
         chance = Chance(task.seed, hardware)
         network = task.build().to(device)
         _check_batches(network, n_rows, options.batch_size)
@@ -114,10 +115,10 @@ def default_epochs(n_rows: int, options: Fit) -> int:
 def _check_batches(network: Network, n_rows: int, batch_size: int | None) -> None:
     """Refuse batches of one row where the network normalises over the batch."""
     if min(n_rows, batch_size or n_rows) == 1 and any(isinstance(m, torch.nn.BatchNorm1d) for m in network.modules()):
-        msg = (
-            "Batch normalisation needs two rows per batch, but batches of one are asked for. "
-            "Give Fit(batch_size=…) of 2 or more, or a network without it (batch_norm=None)."
-        )
+        one, remedy = ("batches of one are asked for", "Give Fit(batch_size=…) of 2 or more")
+        if n_rows == 1:
+            one, remedy = ("there is one row to train on", "Take more training rows")
+        msg = f"Batch normalisation needs two rows per batch, but {one}. {remedy}, or a network without it (batch_norm=None)."
         raise ValueError(msg)
 
 

@@ -20,6 +20,7 @@ from cellclf.fit._optimiser import rule_of
 from cellclf.fit._schedule import learning_rate
 from cellclf.fit._task import Task
 from cellclf.nn import MLP, Linear, n_parameters
+from cellclf.nn._generators import borrowed_generators
 from cellclf.nn._network import cross_entropy
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def train_several(
     device, n_rows = device_of(options.device), len(rows[0].y)
     hardware, epochs = Hardware(device), epochs or default_epochs(n_rows, options)
     steps, interrupted = n_batches(n_rows, options.batch_size), False
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with borrowed_generators(device):
         networks = [_first(description, part, n_classes, options, seed) for part, seed in zip(rows, seeds, strict=True)]
         together = _Together([network.to(device) for network in networks])
         rule = rule_of(together.weights.values(), options)

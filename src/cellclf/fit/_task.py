@@ -13,6 +13,7 @@ from torch import Tensor
 from cellclf.fit._axes import n_axes, read_genes, read_through_axes
 from cellclf.fit._chance import seed_of
 from cellclf.fit._pair import Pair, parts
+from cellclf.nn._generators import borrowed_generators
 from cellclf.nn._registry import build
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Task:
 
     def first(self) -> Network:
         """Make the network as the training will begin with it."""
-        with torch.random.fork_rng(devices=[]):
+        with borrowed_generators():
             torch.manual_seed(seed_of(self.seed, 0))
             return self.build()
 

@@ -29,6 +29,7 @@ from cellclf.fit._hardware import device_of
 from cellclf.fit._loop import default_epochs
 from cellclf.fit._progress import Progress
 from cellclf.fit._task import Task, Trained
+from cellclf.nn._generators import borrowed_generators
 from cellclf.nn._registry import to_header
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def run_together(task: Task, checkpoint: Checkpoint | None) -> Trained:
     if not progress.finished and not interrupted:
         msg = "The processes ended, but their last checkpoint could not be written. Make room on the disk and start again."
         raise RuntimeError(msg)
-    with torch.random.fork_rng(devices=[]):
+    with borrowed_generators():
         network = task.build()
     network.load_state_dict(progress.best or task.first_weights())
     return Trained.of(network, progress.history.arrays(), progress.best_epoch, interrupted, batch_size)

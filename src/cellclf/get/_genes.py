@@ -82,6 +82,11 @@ def genes(
     )
 
 
+def kept_colours(adata: AnnData, label: str | None, classes: Sequence[str]) -> list[str] | None:
+    """Return the colours that scanpy keeps for these classes, if it does."""
+    return _slots.label_colors(adata, _slots.label_name(adata, label), np.asarray(classes, dtype=object))
+
+
 def _selected(adata: AnnData, key: str, n_genes: int) -> np.ndarray:
     """Return the positions of the first genes of a selection."""
     rank = _tables.column(adata.var, f"{key}_rank", where="adata.var", verb="pp.select_genes")

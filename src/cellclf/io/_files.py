@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SEPARATORS = ("\t", ",", ";")
 _GZIP = b"\x1f\x8b"
 _BUFFER = 2**20  # lines are long
+_END = "end of the file"  # a line after the last one
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -57,9 +59,24 @@ def decoded(line: bytes, path: Path, number: int) -> str:
         raise ValueError(msg) from error
 
 
-def fields(line: str, separator: str) -> list[str]:
+def fields(line: str, separator: str, path: Path, number: int) -> list[str]:
     """Cut a line at its separators, as far as they stand outside of quotes."""
-    return next(csv.reader([line], delimiter=separator), []) if '"' in line else line.split(separator)
+    return records([line], separator, path, number)[0][1] if '"' in line else line.split(separator)
+
+
+def records(lines: Iterable[str], separator: str, path: Path, first: int = 1) -> list[tuple[int, list[str]]]:
+    """Cut lines into records, each with the number of its last line; refuse quotes that are never closed."""
+    reader, found = csv.reader(itertools.chain(lines, [_END]), delimiter=separator), list[tuple[int, list[str]]]()
+    try:
+        found += [(first - 1 + reader.line_num, record) for record in reader]
+    except csv.Error as error:
+        msg = f"{path}, line {first - 1 + reader.line_num}, is no CSV ({error}). Correct it, or save the table again."
+        raise ValueError(msg) from error
+    if found.pop()[1] != [_END]:  # within quotes it is part of a field
+        start = found[-1][0] + 1 if found else first
+        msg = f"{path}: a quotation mark in line {start} is never closed. Correct the line, or save the table again."
+        raise ValueError(msg)
+    return found
 
 
 def first_lines(path: Path, given: str | None) -> tuple[str, str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -44,16 +43,16 @@ def _rows(path: Path, sep: str | None) -> tuple[list[str], list[list[str]]]:
     separator, _, _ = _files.first_lines(path, sep)
     with _files.opened(path) as file:
         text = _files.decoded(file.read(), path, 1)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    columns, rows = next(reader), list[list[str]]()
-    for row in reader:
+    (_, columns), *records = _files.records(io.StringIO(text, newline=""), separator, path)
+    rows = list[list[str]]()
+    for number, row in records:
         if not row:
             continue
         if not rows and len(row) == len(columns) + 1:  # as R's write.table leaves it
             columns = ["", *columns]
         if len(row) != len(columns):
             msg = (
-                f"{path}, line {reader.line_num}, has {len(row)} fields, but the first line has {len(columns)}. "
+                f"{path}, line {number}, has {len(row)} fields, but the first line has {len(columns)}. "
                 "Check whether the line is cut off or holds stray separators."
             )
             raise ValueError(msg)

@@ -38,8 +38,8 @@ class _Line(NamedTuple):
 def header(path: Path, sep: str | None) -> tuple[str, list[str]]:
     """Return the separator and the names of the columns, without what stands above the names of the rows."""
     separator, first, second = _files.first_lines(path, sep)
-    names = _files.fields(first, separator)
-    bare = len(_files.fields(second, separator)) == len(names) + 1  # as R's write.table leaves it
+    names = _files.fields(first, separator, path, 1)
+    bare = len(_files.fields(second, separator, path, 2)) == len(names) + 1  # as R's write.table leaves it
     return separator, names if bare else names[1:]
 
 
@@ -109,7 +109,7 @@ def _cut(text: bytes, number: int, path: Path, mark: bytes, quoted: re.Pattern[b
     elif found := quoted.match(text):
         name, values = found.groups()
     else:
-        name_, *rest = _files.fields(_files.decoded(text, path, number), mark.decode())
+        name_, *rest = _files.fields(_files.decoded(text, path, number), mark.decode(), path, number)
         return _Line(number, name_, mark.join(field.replace(mark.decode(), " ").encode() for field in rest))
     return _Line(number, _files.decoded(name, path, number), values)
 

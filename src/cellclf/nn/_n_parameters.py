@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from cellclf.nn._generators import borrowed_generators
 from cellclf.nn._registry import build
 
 if TYPE_CHECKING:
@@ -41,6 +42,6 @@ def n_parameters(description: Description, n_genes: int, n_classes: int, *, memb
     >>> cc.nn.n_parameters(cc.nn.named("tumours"), 20531, 5)
     107774365
     """
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+    with torch.device("meta"), borrowed_generators():
         network = build(description, n_genes, n_classes, members)
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

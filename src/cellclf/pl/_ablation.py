@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from cellclf import get
-from cellclf.pl._display import BLUE, GREY, ORANGE
+from cellclf.pl._display import BLUE, GREY, GRID, ORANGE, apart, inches, lines, wrapped
 from cellclf.pl._given import check_measure, legend_above, panels, table_of
 
 if TYPE_CHECKING:
@@ -90,8 +90,9 @@ def ablation(
     )
     modes = [mode for mode in WORDS if (table["mode"] == mode).any()]
     in_sets = (table["set"] != "").any()
-    height = max(2.4, 1.3 + 0.45 * table["set"].nunique()) if in_sets else 3.6
-    axes = panels(ax, len(modes), width=4.7 * len(modes), height=height)
+    names = wrapped(_names(table[table["set"] != ""]))
+    height = max(2.4, 1.3 + max(0.45, 0.17 * lines(names)) * len(names)) if in_sets else 3.6
+    axes = panels(ax, len(modes), width=max(4.7, 3.6 + inches(names, 10)) * len(modes), height=height)
     every = table[table["mode"] == "all"].iloc[0]
     line: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": "--", "label": f"all {every['n_genes']} genes"}
     for panel, mode in zip(axes, modes, strict=True):
@@ -123,11 +124,16 @@ def _draw_sets(ax: Axes, table: pd.DataFrame, measure: str) -> None:
             ax.errorbar(
                 part[measure], place, xerr=_error(part, measure), color=colour, label=label, **STYLE | {"linewidth": 0}
             )
-    names = [f"{name} ({size})" for name, size in zip(sets["set"], sets["n_genes"], strict=True)]
-    ax.set_yticks(np.arange(len(sets)), names)
+    ax.set_yticks(np.arange(len(sets)), labels=wrapped(_names(table)))
     ax.set_ylim(len(sets) - 0.5, -0.5)
-    ax.grid(axis="y", color="#ebebeb", linewidth=0.8)
+    ax.grid(axis="y", **GRID)
     ax.set_axisbelow(True)
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """Return the names of the sets with their numbers of genes."""
+    sets = table.drop_duplicates("set")
+    return [f"{name} ({size})" for name, size in zip(sets["set"], sets["n_genes"], strict=True)]
 
 
 def _draw(ax: Axes, table: pd.DataFrame, measure: str) -> None:
@@ -139,7 +145,7 @@ def _draw(ax: Axes, table: pd.DataFrame, measure: str) -> None:
         error = _error(part, measure)
         ax.errorbar(part["n_genes"], part[measure], yerr=error, color=colour, label=label, **STYLE)
     ax.set_xscale("log")
-    ax.set_xticks(np.unique(table["n_genes"]))
+    ax.set_xticks(apart(table["n_genes"].to_numpy(), 3.4))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellclf.pl._display import BLUE, GREY, ORANGE, gene_axes
+from cellclf.pl._display import BLUE, GREY, GRID, ORANGE, gene_axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def draw(ax: Axes | None, folds: pd.DataFrame, measure: str, *, names: pd.Series
         ax.scatter(values, height, **style)
         if np.isfinite(values).any():
             ax.plot([np.nanmean(values)] * 2, [place - 0.32, place + 0.32], color=colour, linewidth=2, zorder=4)
-    ax.grid(axis="y", color="#ebebeb", linewidth=0.8)
+    ax.grid(axis="y", **GRID)
     ax.set_axisbelow(True)
     ax.set_xlabel(LABELS[measure])
     return ax

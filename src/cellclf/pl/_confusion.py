@@ -35,7 +35,7 @@ def confusion(
     """Draw which classes are taken for which.
 
     True classes are in rows, with their number of cells, predicted classes in columns, unless asked for the other way
-    round. Up to 15 classes, each field shows its number of cells.
+    round. Up to 15 classes, each field shows its number of cells; up to 200 classes are named.
 
     Parameters
     ----------
@@ -84,11 +84,8 @@ def confusion(
     names = _display.wrapped(counts.columns)
     sized = [f"{name} ({cells:,})" for name, cells in zip(names, counts.sum(axis=1), strict=True)]
     down, across = (sized, names) if rows == "truth" else (names, sized)
-    side = n * max(
-        0.42 if n <= WITH_COUNTS else 0.2,
-        1.4 * size / _display.POINTS * max(_display.lines(down), _display.lines(across)),
-    )
-    side = max(side, 2.2)
+    field = 0.42 if n <= WITH_COUNTS else 0.2
+    side = max(_display.extent(down, size, field), _display.extent(across, size, field), 2.2)
     width, height = side + _display.inches(down, size) + 1.7, side + _display.inches(across, size) + 0.9
     ax = _display.own_axes(ax, width=width, height=height)
     values, label = (counts, "Number of cells") if normalize is None else (shares(counts), "Share of the true class")
@@ -98,7 +95,9 @@ def confusion(
     ax.set_aspect("equal")
     _display.name_columns(ax, across)
     _display.name_rows(ax, down, size)
-    titles = ("Predicted class", "True class (number of cells)")
+    titles = "Predicted class", "True class (number of cells)"
+    if n > _display.WITH_NAMES:
+        titles = f"Predicted class ({n:,} classes)", f"True class ({n:,} classes)"
     ax.set(xlabel=titles[rows == "predicted"], ylabel=titles[rows == "truth"])
     if n <= WITH_COUNTS:
         _write_counts(ax, mesh, shown.to_numpy())

@@ -34,7 +34,7 @@ def gene_scores(
 ) -> Axes:
     """Draw the genes that tell most about the label.
 
-    Each bar bears the q-value of the gene's mutual information; bars of genes with q > 0.05 are pale.
+    Each bar bears the q-value of the gene's mutual information, up to 200 of them; bars of genes with q > 0.05 are pale.
 
     Parameters
     ----------
@@ -81,7 +81,9 @@ def gene_scores(
     by_chance = (table["mi_qvalue"] > LEVEL).to_numpy()
     colours = np.where(by_chance, _display.MISSING, _display.BLUE)
     bars = ax.barh(np.arange(len(table)), table[score], height=0.7, color=colours)
-    ax.bar_label(bars, [_qvalue(q) for q in table["mi_qvalue"]], padding=3, fontsize=7, color=_display.GREY)
+    if len(table) <= _display.WITH_NAMES:
+        size = min(7, _display.row_size(len(table)))
+        ax.bar_label(bars, [_qvalue(q) for q in table["mi_qvalue"]], padding=3, fontsize=size, color=_display.GREY)
     ax.axvline(0, color=_display.GREY, linewidth=0.8)
     ax.margins(x=0.24)
     ax.set_xlabel(LABELS[score])

@@ -95,6 +95,7 @@ def gene_similarity(
     if n <= WITH_NAMES:
         ax.set_xticks(np.arange(n), labels=names, rotation=90, fontsize=size)
         _display.name_rows(ax, names, size)
+        ax.tick_params(length=2)
     else:
         ax.set(xticks=[], yticks=[], xlabel=f"{n:,} genes", ylim=(n - 0.5, -0.5))
     if groups is not None:
@@ -134,7 +135,7 @@ def _size(names: list[str], size: float, with_groups: bool) -> tuple[float, floa
     n = len(names)
     if n > WITH_NAMES:
         return 7.4, 6.4 + 0.6 * with_groups
-    side = max(2.2, n * 1.45 * size / _display.POINTS)
+    side = max(2.2, _display.extent(names, size, 1.45 * size / _display.POINTS))
     beside = _display.inches(names, size)
     return side + beside + 1.5, side + beside + 0.4 + 0.6 * with_groups
 
@@ -173,8 +174,9 @@ def _strip(ax: Axes, adata: AnnData, groups: str, genes: pd.Index) -> None:
     levels = [str(level) for level in column.cat.categories]
     colours: list[Any] = [str(colour) for colour in adata.uns.get(f"{groups}_colors", [])]
     if len(colours) != len(levels) or not all(map(is_color_like, colours)):
-        palette = plt.get_cmap("tab10" if len(levels) <= 10 else "tab20")
-        colours = [palette(number % palette.N) for number in range(len(levels))]
+        palette = plt.get_cmap("tab10" if len(levels) <= 10 else "tab20" if len(levels) <= 20 else "turbo")
+        places = range(len(levels)) if len(levels) <= 20 else np.linspace(0, 1, len(levels))
+        colours = [palette(place) for place in places]
     strip = ax.inset_axes((0, 1.015, 1, 0.03))
     shown = np.ma.masked_less(codes[None, :], 0)
     strip.pcolormesh(

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.mlab import GaussianKDE
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from cellclf import get
+from cellclf.get._genes import kept_colours
 from cellclf.pl import _display
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def genes(
     """Draw how a few genes are expressed in each class.
 
     One panel for each gene. A strip shows the cells themselves (at most 1000 of a class, evenly spaced), a violin their
-    density; a black bar marks the mean. Classes are drawn in the colours scanpy keeps for the label, else two in blue
+    density along the axis; a bar in the colour of the text marks the mean. Classes are drawn in the colours scanpy keeps for the label, else two in blue
     and red, more in blue.
 
     Parameters
@@ -84,12 +86,12 @@ def genes(
     table = get.genes(adata, genes, label=label, n_genes=n_genes, layer=layer, key=key)
     names, classes = table["gene"].cat.categories, list(table["class"].cat.categories)
     axes = _panels(ax, len(names), classes)
-    colours = _colours(adata, label, classes)
+    colours = kept_colours(adata, label, classes) or _colours(len(classes))
     for panel, (name, part) in zip(axes, table.groupby("gene", observed=True), strict=True):
         values = [part.loc[part["class"] == each, "value"].to_numpy() for each in classes]
+        _scale(panel, part["value"].to_numpy())
         (_strips if kind == "strip" else _violins)(panel, values, colours)
         _means(panel, values)
-        _scale(panel, part["value"].to_numpy())
         panel.set_title(_display.wrapped([name])[0], fontsize=10)
         _display.name_columns(panel, _display.wrapped(classes))
         panel.set_xlim(-0.6, len(classes) - 0.4)
@@ -106,11 +108,12 @@ def _panels(ax: Sequence[Axes] | np.ndarray | None, n_panels: int, classes: list
             raise ValueError(msg)
         return axes
     names = _display.wrapped(classes)
-    width = max(1.8, (0.28 if len(classes) <= _display.MANY else 0.16) * len(classes) + 0.7)
+    size = _display.text_size(len(names))
+    width = max(1.8, _display.extent(names, size, 0.28 if len(names) <= _display.MANY else 0.16) + 0.7)
     n_rows = -(-n_panels // max(1, int(12 // width)))
     n_columns = -(-n_panels // n_rows)
     uneven = n_panels % n_columns > 0  # then names stand under two rows
-    height = 1.7 * n_rows + _display.inches(names, _display.text_size(len(names))) * 0.8 * (1 + uneven) + 0.3
+    height = 1.7 * n_rows + _display.inches(names, size) * (1 if _display.upright(names) else 0.8) * (1 + uneven) + 0.3
     figure, grid = plt.subplots(
         n_rows, n_columns, figsize=(width * n_columns, height), squeeze=False, layout="constrained"
     )
@@ -122,12 +125,9 @@ def _panels(ax: Sequence[Axes] | np.ndarray | None, n_panels: int, classes: list
     return np.array(grid.ravel()[:n_panels])
 
 
-def _colours(adata: AnnData, label: str | None, classes: list[str]) -> list[str]:
-    """Choose a colour for each class."""
-    kept = adata.uns.get(f"{label or str(adata.uns.get('cellclf_label'))}_colors", ())
-    if len(kept) == len(classes):
-        return [str(colour) for colour in kept]
-    return [_display.BLUE, _display.RED] if len(classes) == 2 else [_display.BLUE] * len(classes)
+def _colours(n_classes: int) -> list[str]:
+    """Choose a colour for each class where scanpy keeps none."""
+    return [_display.BLUE, _display.RED] if n_classes == 2 else [_display.BLUE] * n_classes
 
 
 def _scale(ax: Axes, values: np.ndarray) -> None:
@@ -155,15 +155,25 @@ def _violins(ax: Axes, values: list[np.ndarray], colours: list[str]) -> None:
     """Draw the density of each class; one without spread becomes a line."""
     for i, (own, colour) in enumerate(zip(values, colours, strict=True)):
         if len(own) > 1 and own.min() < own.max():
-            drawn: Any = ax.violinplot(own, positions=[i], widths=WIDTH + 0.2, showextrema=False)
+            drawn: Any = ax.violin([_density(ax, own)], positions=[i], widths=WIDTH + 0.2, showextrema=False)
             for body in drawn["bodies"]:
                 body.set(facecolor=colour, edgecolor=colour, alpha=0.7)
         elif len(own):
             ax.hlines(own[0], i - WIDTH / 2, i + WIDTH / 2, color=colour)
 
 
+def _density(ax: Axes, values: np.ndarray) -> dict[str, Any]:
+    """Estimate the density along the axis as it is drawn, which may be logarithmic."""
+    scale = ax.yaxis.get_transform()
+    drawn = scale.transform(values)
+    places = np.linspace(drawn.min(), drawn.max(), 100)
+    middle = {"mean": values.mean(), "median": np.median(values), "min": values.min(), "max": values.max()}
+    return middle | {"coords": scale.inverted().transform(places), "vals": GaussianKDE(drawn)(places)}
+
+
 def _means(ax: Axes, values: list[np.ndarray]) -> None:
-    """Mark the mean of each class that has cells."""
+    """Mark the mean of each class that has cells, in the colour of text: black, or white on dark ground."""
+    colour = plt.rcParams["text.color"]
     for i, own in enumerate(values):
         if len(own):
-            ax.hlines(own.mean(), i - WIDTH / 2, i + WIDTH / 2, color="black", linewidth=1.4)
+            ax.hlines(own.mean(), i - WIDTH / 2, i + WIDTH / 2, color=colour, linewidth=1.4)

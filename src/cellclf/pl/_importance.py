@@ -100,7 +100,7 @@ def importance(
     ax = _display.gene_axes(ax, table.index)
     ax.axvline(0, color=_display.GREY, linewidth=0.8)
     _draw_points(ax, table)
-    ax.grid(axis="y", color="#ebebeb", linewidth=0.8)
+    ax.grid(axis="y", **_display.GRID)
     ax.set_axisbelow(True)
     of = "repeats" if known["method"] in {"permutation", "ablation"} else "cells"
     error = table["importance_se"].notna().any()

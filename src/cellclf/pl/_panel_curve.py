@@ -9,7 +9,7 @@ from anndata import AnnData
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from cellclf import get
-from cellclf.pl._display import BLUE, GREEN, GREY, ORANGE, own_axes
+from cellclf.pl._display import BLUE, GREEN, GREY, ORANGE, apart, own_axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,8 +102,7 @@ def _content(adata: AnnData | PanelCurve, key: str | None) -> tuple[pd.DataFrame
 def _finish(ax: Axes, sizes: np.ndarray) -> None:
     """Write the sizes under a logarithmic axis, leaving out those without room, and keep the legend above the curves."""
     ax.set_xscale("log")
-    apart = [size for i, size in enumerate(sizes) if i == 0 or size / sizes[:i].max() > 1.3]
-    ax.set_xticks(apart)
+    ax.set_xticks(apart(sizes, 4.4))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:.0f}"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlim(sizes.min() / 1.25, sizes.max() * 1.25)

@@ -82,7 +82,7 @@ def stability(adata: AnnData | Stability, *, n_genes: int = 20, key: str | None 
     label = f"Share of trainings with the gene\namong their first {n_top}"
     bar = ax.figure.colorbar(points, ax=ax, label=label, fraction=0.05, pad=0.03)
     bar.outline.set_visible(False)
-    ax.grid(axis="y", color="#ebebeb", linewidth=0.8)
+    ax.grid(axis="y", **_display.GRID)
     ax.set_axisbelow(True)
     ax.set_xlabel("Importance\nmean ± standard deviation of the trainings")
     return ax

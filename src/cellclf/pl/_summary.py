@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,6 +24,7 @@ PARTS = {"train": BLUE, "valid": ORANGE, "test": GREEN}
 PALE = "#a8a8a8"
 BASES = {float(np.e): "ln", 2.0: "log2", 10.0: "log10"}
 ROW, COLUMN = 2.3, 2.9  # inches of a small panel
+NAMED = 100  # more classes than this are drawn by size, without names
 
 
 def summary(
@@ -36,7 +37,8 @@ def summary(
     """Draw what :func:`cellclf.pp.summary` found.
 
     The number of cells of each class, stacked by split; the values looked at, zeros left out, with what they seem to be;
-    the standard deviations of the genes, with a line at `min_std`; and one panel for each covariate.
+    the standard deviations of the genes, with a line at `min_std`; and one panel for each covariate. More than 100 classes
+    are drawn from the largest to the smallest, without their names, which :func:`cellclf.get.overview` gives.
 
     Parameters
     ----------
@@ -103,12 +105,13 @@ def _chosen(table: pd.DataFrame, covariates: Sequence[str] | None) -> list[str]:
 
 def _new_axes(classes: pd.DataFrame, table: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
     """Lay out a figure: classes on the left, as high as they need, small panels on the right."""
-    labels = _display.wrapped(classes.index)
+    labels = _display.wrapped(classes.index) if len(classes) <= NAMED else []
+    size = _display.text_size(len(labels))
     across = 2 if len(names) <= 2 else 3  # small panels side by side
     n_rows = -(-(2 + len(names)) // across)
-    class_height = max(0.22 * len(labels) * _display.lines(labels) + 1.1, ROW)
+    class_height = max(_display.extent(labels, size, 0.22 * _display.lines(labels)) + 1.1, ROW if labels else 2 * ROW)
     height = max(class_height, n_rows * ROW)
-    left = 2.6 + _display.inches(labels, _display.text_size(len(labels)))
+    left = 2.6 + _display.inches(labels, size)
     categories = table.loc[table["kind"] != "numeric", "value"]
     right = across * (COLUMN + 0.6 * _display.inches(_display.wrapped(categories, 22), 7))
     figure = plt.figure(figsize=(left + right, height), layout="constrained")
@@ -126,30 +129,41 @@ def _top(place: SubplotSpec, n_rows: int, n_columns: int, needed: float, height:
 
 
 def _classes(ax: Axes, table: pd.DataFrame) -> None:
-    """Draw the size of each class, stacked by split, with its number."""
+    """Draw the size of each class, stacked by split, with its number; of very many, the largest first and nameless."""
+    named = len(table) <= NAMED
+    table = table if named else table.sort_values("cells", ascending=False, kind="stable")
     places, left = np.arange(len(table)), np.zeros(len(table))
     parts = {name: table[name].to_numpy() for name in PARTS if name in table}
     rest = table["cells"].to_numpy() - sum(parts.values(), start=np.zeros(len(table), dtype=np.int64))
     layers = [(name, sizes, PARTS[name]) for name, sizes in parts.items()]
     layers += [("in no part", rest, PALE)] if parts and rest.any() else [] if parts else [("", rest, BLUE)]
     for name, sizes, colour in layers:
-        ax.barh(places, sizes, left=left, height=0.75, color=colour, label=name)
+        ax.barh(places, sizes, left=left, height=0.75 if named else 1, color=colour, label=name)
         left = left + sizes
-    for place, n in zip(places, table["cells"], strict=True):
-        ax.annotate(f"{n:,}", (n, place), (3, 0), textcoords="offset points", va="center", fontsize=7.5, color=GREY)
-    size = _display.text_size(len(table))
-    ax.set_yticks(places, labels=_display.wrapped(table.index), fontsize=size)
+    if named:
+        size = _display.text_size(len(table))
+        style: dict[str, Any] = {
+            "textcoords": "offset points",
+            "va": "center",
+            "fontsize": min(size, 7.5),
+            "color": GREY,
+        }
+        for place, n in zip(places, table["cells"], strict=True):
+            ax.annotate(f"{n:,}", (n, place), (3, 0), **style)
+        ax.set_yticks(places, labels=_display.wrapped(table.index), fontsize=size)
+    else:
+        ax.set(yticks=[], ylabel="Classes, the largest first")
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set_xlim(0, 1.18 * max(table["cells"].max(), 1))
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.set_xlabel("Cells")
-    ax.set_title(
-        f"{len(table)} classes, {table['cells'].sum():,} cells", loc="left", fontsize=9, pad=20 if parts else 6
-    )
+    told = f"{len(table)} classes, {table['cells'].sum():,} cells"
+    told += "" if named else f"\n{table['cells'].min():,} to {table['cells'].max():,} in a class"
+    ax.set_title(told, loc="left", fontsize=9, pad=20 if parts else 6)
     if parts:
-        style = {"frameon": False, "fontsize": 7.5, "handlelength": 1, "columnspacing": 1, "borderaxespad": 0}
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(layers), **style)
+        above = {"frameon": False, "fontsize": 7.5, "handlelength": 1, "columnspacing": 1, "borderaxespad": 0}
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(layers), **above)
 
 
 def _values(ax: Axes, table: pd.DataFrame, matrix: pd.Series) -> None:

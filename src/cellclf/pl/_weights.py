@@ -109,9 +109,15 @@ def _axes(
     """Return the axes given, or those of a new figure whose panels have rows of one height."""
     if ax is not None:
         return given_axes(ax, n)
-    heights = [0.2 * len(genes), 0.2 * max(len(classes), 7)][:n]
-    width = _display.inches([*genes, *classes], 9) + max(0.13 * n_columns, 2.0) + 1.6
-    size = (min(width, 14), sum(heights) + 1.0 + (_display.inches(classes, 9) if n == 1 else 0))
+    rows = [(names, _display.row_size(len(names))) for names in (genes, classes)[:n]]
+    heights = [max(_display.extent(names, size, 0.2), 1.4) for names, size in rows]
+    below = _display.text_size(len(classes))  # of the names of the columns of a linear network
+    across = _display.extent(classes, below, 0.16) if n == 1 else 0.13 * n_columns
+    width = max(_display.inches(names, size) for names, size in rows) + max(across, 2.0) + 1.6
+    size = (
+        width if n == 1 else min(width, 14),
+        sum(heights) + 1.0 + (_display.inches(classes, below) if n == 1 else 0),
+    )
     axes = plt.subplots(n, 1, figsize=size, height_ratios=heights, layout="constrained", squeeze=False)[1]
     return axes.ravel()
 
@@ -120,4 +126,4 @@ def _draw(ax: Axes, values: np.ndarray, names: list[str], label: str) -> None:
     """Draw weights as coloured cells, white at zero."""
     largest = np.abs(values).max() or 1.0
     _display.heat_map(ax, values, label=label, cmap="RdBu_r", vmin=-largest, vmax=largest)
-    _display.name_rows(ax, names, 9 if len(names) <= 40 else 7)
+    _display.name_rows(ax, names, _display.row_size(len(names)))

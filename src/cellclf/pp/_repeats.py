@@ -60,10 +60,26 @@ def _greedy(
 
 def _classes(adata: AnnData, call: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """Return class and batch of each cell from which the scores come."""
+    _require_label(adata, call)
     found = _slots.labels(adata, call.get("label"))
     found = _slots.restrict(found, _rows(adata, call), what="training cells")
     batch = call.get("batch")
     return found.codes, None if batch is None else batch_codes(adata, batch, found.codes >= 0)
+
+
+def _require_label(adata: AnnData, call: Mapping[str, Any]) -> None:
+    """Refuse to choose for classes where the label of the scores is not to be found."""
+    label = call.get("label", adata.uns.get(_slots.LABEL_KEY))
+    if (label is not None and str(label) in adata.obs) or (not call and len(_slots.label_candidates(adata)) == 1):
+        return
+    why = (
+        "adata.uns holds no record of `cc.pp.gene_scores`" if label is None else f"label={label!r} is not in adata.obs"
+    )
+    msg = (
+        f"Genes are chosen for the classes of a label that cannot be found: {why}. Score the genes again "
+        "(`cc.pp.gene_scores(adata, label)`), or take them by score alone (`balance=False`, without 'mrmr' or 'jmi')."
+    )
+    raise ValueError(msg) if label is None else KeyError(msg)
 
 
 def _call(adata: AnnData, by: str) -> dict[str, Any]:

@@ -109,12 +109,12 @@ def select_genes(
     Raises
     ------
     KeyError
-        `by`, or the q-value or the scores by class that belong to it, are not in `adata`; a gene of `force` or `exclude`
-        is not in `adata.var_names`.
+        `by`, or the q-value, the scores by class or the label that belong to it, are not in `adata`; a gene of `force` or
+        `exclude` is not in `adata.var_names`.
     ValueError
         A number out of range; a column that holds no numbers; a gene that is both forced and excluded; more genes forced
         or kept for classes than `n_genes`; options that contradict each other; nothing left to select; with `redundancy`,
-        values that are NaN or infinite.
+        values that are NaN or infinite; no record says from which label the scores come, where genes are chosen for its classes.
 
     Examples
     --------
@@ -142,6 +142,7 @@ def select_genes(
     given = forced if quota is None else _union(forced, _kept(adata, by, order, quota))
     _check_given(forced.size, given.size, n_genes, quota)
     if cumulative is not None:
+        _check_finite(score, by)
         order = order[stats.holding(score, cumulative)[order]]
     order = _union(given, order)
     if order.size == 0:
@@ -235,6 +236,16 @@ def _check_limits(max_qvalue: float | None, cumulative: float | None, quota: int
         _conditions.require_count(quota, "quota", "how many genes each class keeps")
     if cumulative is not None and ascending:
         msg = f"cumulative={cumulative} adds up scores, but ascending=True takes the smallest first. Leave one of them out."
+        raise ValueError(msg)
+
+
+def _check_finite(score: NDArray[np.float64], by: str) -> None:
+    """Refuse the share of a sum that is infinite."""
+    if endless := int(np.isposinf(score).sum()):
+        msg = (
+            f"by={by!r} is infinite for {endless} genes, so no share of its sum can be taken. Replace infinity by the "
+            "largest finite value, or leave `cumulative` out."
+        )
         raise ValueError(msg)
 
 

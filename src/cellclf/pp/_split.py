@@ -40,7 +40,8 @@ def split(
 
     With `groups` (donors, plates, patients), all cells of a group go to the same part. Groups are dealt out from the
     largest to the smallest, each to the part that is left closest to its share of every class. Fractions and classes are
-    then met as well as whole groups allow, and every class has a group in train.
+    then met as well as whole groups allow; every class has a group in train, and then test and valid have at least one
+    each, if there are enough.
 
     Parameters
     ----------
@@ -91,6 +92,11 @@ def split(
         msg = f"label={found.name!r} is missing in every cell, so there is nothing to split. Check the column."
         raise ValueError(msg)
     codes = assign_rows(found.codes, fractions=fractions, groups=_group_codes(adata, groups, found.codes), rng=rng)
+    if groups is not None and fractions[TEST] > 0 and not (codes == TEST).any():
+        _slots.warn(
+            f"No cell is marked test: train needs every group of groups={groups!r} for its classes. Have more groups, or "
+            "judge by cells of groups that were taught: leave `groups` out."
+        )
     call = {"label": found.name, "fractions": list(fractions), "groups": groups, "rng": rng}
     adata = adata.copy() if copy else adata
     _slots.write(adata, slots(codes, call, key_added))
@@ -118,7 +124,10 @@ def slots(codes: NDArray[np.int8], call: Mapping[str, Any], key: str = "split") 
 
 def _shares(fractions: Sequence[float]) -> NDArray[np.float64]:
     """Check the fractions."""
-    shares = np.asarray(fractions, dtype=np.float64)
+    try:
+        shares = np.asarray(fractions, dtype=np.float64)
+    except (TypeError, ValueError):
+        shares = np.zeros(0)
     if shares.shape != (3,) or not np.isfinite(shares).all() or (shares < 0).any() or shares[TRAIN] <= 0:
         msg = f"fractions={fractions!r} are not shares of train, valid and test. Give three, e.g. (0.8, 0.1, 0.1)."
         raise ValueError(msg)
@@ -178,6 +187,7 @@ def _by_groups(
     np.add.at(counts, (members, codes[labelled]), 1)
     parts = _deal(counts, shares, generator)
     _teach_every_class(counts, parts)
+    _fill_parts(counts, parts, shares)
     assigned = np.full(len(codes), -1, np.int8)
     assigned[labelled] = parts[members]
     return assigned
@@ -206,3 +216,26 @@ def _teach_every_class(counts: NDArray[np.float64], parts: NDArray[np.int8]) -> 
         holders = np.flatnonzero(counts[:, code])
         if (parts[holders] != TRAIN).all():
             parts[holders[np.argmin(sizes[holders])]] = TRAIN
+
+
+def _fill_parts(counts: NDArray[np.float64], parts: NDArray[np.int8], shares: NDArray[np.float64]) -> None:
+    """Give a part without a group the one by which the classes stay closest to their shares, if another part can spare one."""
+    totals = counts.sum(axis=0)
+    for part in (TEST, VALID):
+        if shares[part] == 0 or (parts == part).any():
+            continue
+        distances = {}
+        for group in np.flatnonzero(_can_spare(counts, parts, part)):
+            moved = np.where(np.arange(len(parts)) == group, part, parts)
+            held = np.stack([counts[moved == other].sum(axis=0) for other in (TRAIN, VALID, TEST)])
+            distances[group] = (((held - shares[:, None] * totals) / np.maximum(totals, 1)) ** 2).sum()
+        if distances:
+            parts[min(distances, key=lambda group: distances[group])] = part
+
+
+def _can_spare(counts: NDArray[np.float64], parts: NDArray[np.int8], part: int) -> NDArray[np.bool_]:
+    """Mark the groups that may go to a part: not the only one of theirs (valid gives test its last), nor of a class taught."""
+    alone = (np.bincount(parts, minlength=3)[parts] == 1) & ~((parts == VALID) & (part == TEST))
+    teaching = parts == TRAIN
+    taught_once = (counts[teaching] > 0).sum(axis=0) == 1
+    return ~alone & ~(teaching & (counts[:, taught_once] > 0).any(axis=1))

@@ -126,6 +126,7 @@ def _look(x: Any, rows: NDArray[np.bool_], names: NDArray[Any], min_std: float) 
     """Describe the values of the matrix."""
     n_groups = 1 if rows.all() else 2
     zeros, lowest, highest, mean, std = stats.describe(x, np.where(rows, 0, 1), n_groups)
+    lowest, highest = lowest + 0.0, highest + 0.0  # no zero has a sign
     genes = _content.Genes(lowest, highest, mean, std)
     sample = _content.sampled(x)
     judged = _content.content(sample, genes, x.shape[0])

@@ -136,7 +136,8 @@ def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     """Find the temperature by which logits must be divided to give the smallest log loss :cite:p:`Guo2017`.
 
     The loss is convex in one over the temperature, so its slope has one root at most. One row's worth of the n + 1 is taken to
-    tell nothing of its class, as by Platt :cite:p:`Platt1999`: few rows that are all right are no proof of certainty.
+    tell nothing of its class, as by Platt :cite:p:`Platt1999`: few rows that are all right are no proof of certainty. That class is one
+    of those that the rows have: logits that rule out another, however firmly, are no mistake.
 
     Parameters
     ----------
@@ -156,7 +157,8 @@ def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     if not values.any():
         return 1.0
 
-    untold = values.mean() / (len(truth) + 1)
+    seen = np.unique(truth)
+    untold = values[:, seen if len(seen) > 1 else slice(None)].mean() / (len(truth) + 1)
 
     def slope(inverse: float) -> float:
         scaled = inverse * values

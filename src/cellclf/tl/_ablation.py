@@ -166,6 +166,7 @@ def ablation(
     >>> list(found.summary["mode"])
     ['all', 'remove', 'keep']
     """
+    _slots.check_key(key_added)
     model = resolve(adata, classifier, "cellclf")
     check_genes(model)
     check_number("n_repeats", n_repeats, "trainings")

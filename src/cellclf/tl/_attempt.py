@@ -137,7 +137,7 @@ def _let_linear_models_speak(
 def find_counts(problem: Problem) -> bool:
     """Decide whether values are counts to be normalised, from the training rows."""
     if problem.start is not None:
-        return problem.start.preprocessing.counts
+        return _start.counts(problem.start, problem.x, problem.rows.train, problem.options)
     choice = problem.options.preprocess
     counts = choice == "counts" or (choice == "auto" and stats.holds_counts(problem.x, problem.rows.train))
     logger.info(

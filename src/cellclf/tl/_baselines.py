@@ -162,6 +162,7 @@ def baselines(
     >>> found.summary["model"].tolist()
     ['network', 'linear', 'prior', 'nearest_neighbors']
     """
+    _slots.check_key(key_added)
     _check(scale, n_repeats, n_folds, groups, batch, split)
     _rivals.check_models(models, grid)
     study = _study.study(adata, label, network=network, fit=fit, genes=genes, layer=layer, use_rep=use_rep)

@@ -182,7 +182,9 @@ def cross_validate(
     (700, 10)
     """
     check_number("n_repeats", n_repeats, "repeats")
+    _slots.check_key(key_added)
     study = _study.study(adata, label, network=network, fit=fit, genes=genes, layer=layer, use_rep=use_rep)
+    _slots.spare_label(adata, key_added, study.found.name)
     generator = np.random.default_rng(rng)
     folds = _folds.deal(
         adata, study.found, n_folds=n_folds, n_repeats=n_repeats, groups=groups, batch=batch, generator=generator

@@ -176,6 +176,12 @@ def evaluate(
     ValueError
         None of the rows has a class of the classifier, `by` or `groups` lacks values, or as for :func:`cellclf.tl.predict`.
 
+    Warns
+    -----
+    UserWarning
+        The split is not the one that the classifier was trained with; cells that nobody chose to judge were learnt from; cells
+        have classes that the classifier never saw; or as for :func:`cellclf.tl.predict`.
+
     See Also
     --------
     cellclf.get.summary, cellclf.get.report, cellclf.get.confusion, cellclf.get.intervals, cellclf.get.reliability, \

@@ -14,7 +14,7 @@ from cellclf.fit._hardware import device_of
 from cellclf.tl._attributed import attributed
 from cellclf.tl._group_totals import GroupTotals
 from cellclf.tl._inputs import check_genes, check_known, check_number
-from cellclf.tl._model import resolve, truth
+from cellclf.tl._model import layer_to_read, resolve, truth
 from cellclf.tl._references import Baseline, check_baseline, references
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def explain(
     >>> sc.get.rank_genes_groups_df(adata, "CD56+ NK", key="cellclf_explain").shape
     (765, 5)
     """
+    _slots.check_key(key_added)
     model = resolve(adata, classifier, "cellclf")
     _check(method, baseline, n_steps, rng, label)
     check_genes(model)
@@ -162,9 +163,8 @@ def explain(
         if attribution_layer:
             kept.append(csr_matrix(part.found.values.astype(np.float32)))
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
-    read_layer = model.facts["layer"] if layer is None else layer
     params = {"groupby": groups.name, "reference": "rest", "method": method, "use_raw": False}
-    params |= {"layer": None if read_layer == "X" else read_layer, "corr_method": "benjamini-hochberg"}
+    params |= {"layer": layer_to_read(adata, model, layer), "corr_method": "benjamini-hochberg"}
     call: dict[str, Any] = {"groupby": groupby, "rows": rows if rows is None or isinstance(rows, str) else "mask"}
     call |= {"method": method, "baseline": baseline, "n_steps": n_steps, "attribution_layer": attribution_layer}
     call |= {"rng": rng, "label": label}

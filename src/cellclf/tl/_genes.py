@@ -44,7 +44,7 @@ def given_columns(
     if use_rep is not None or (isinstance(genes, str) and genes == "all"):
         return np.arange(len(names))
     if not isinstance(genes, str):
-        return _positions(names, np.array([str(name) for name in genes], dtype=object))
+        return _positions(names, _listed(genes))
     if genes == "auto" and "selected" not in adata.var:
         return None
     column = "selected" if genes == "auto" else genes
@@ -56,6 +56,20 @@ def given_columns(
         msg = f"adata.var[{column!r}] selects no gene. Select some with `cc.pp.select_genes`, or pass genes='all'."
         raise ValueError(msg)
     return np.flatnonzero(chosen.to_numpy(dtype=bool))
+
+
+def _listed(genes: Sequence[str]) -> np.ndarray:
+    """Return a list of names, refusing what is none."""
+    if not np.iterable(genes):
+        msg = f"genes={genes!r} is no list of names. Give one, or choose so many genes by `cc.pp.select_genes` first."
+        raise TypeError(msg)
+    listed = list(genes)
+    if listed and all(isinstance(entry, bool | np.bool_) for entry in listed):
+        msg = (
+            "genes is a mask. Give names, such as adata.var_names[mask], or the name of a boolean column of adata.var."
+        )
+        raise TypeError(msg)
+    return np.array([str(name) for name in listed], dtype=object)
 
 
 def _positions(names: np.ndarray, wanted: np.ndarray, *, whose: str = "") -> np.ndarray:

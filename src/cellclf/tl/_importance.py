@@ -200,6 +200,7 @@ def importance(
     >>> adata.varm["importance_by_class"].shape
     (765, 10)
     """
+    _slots.check_key(key_added)
     model = resolve(adata, classifier, "cellclf")
     options = {
         "baseline": baseline,

@@ -154,6 +154,7 @@ def importance_check(
     >>> list(check.summary.index)
     ['importance', 'mi_corrected', 'random']
     """
+    _slots.check_key(key_added)
     model = resolve(adata, classifier, "cellclf")
     check_genes(model)
     check_number("n_random", n_random, "rankings")

@@ -11,6 +11,7 @@ from scipy.special import softmax
 from cellclf import _slots, stats
 from cellclf.tl._lesson import training_rows
 from cellclf.tl._model import read, truth
+from cellclf.tl._rows import split_digest
 from cellclf.tl._tables import confusion_table, report_table
 
 if TYPE_CHECKING:
@@ -51,17 +52,28 @@ def rows_to_judge(
     """
     name, codes = truth(adata, model, label)
     mask = _slots.chosen_rows(adata, rows, split, codes >= 0)
-    if rows is None:
-        _say_if_learnt_from(adata, model, codes, mask, split)
+    if rows is None or isinstance(rows, str):
+        _say_if_learnt_from(adata, model, codes, mask, split, asked=rows is not None)
     found = _slots.labels(adata, name)
     strange = (found.codes >= 0) & (codes < 0)
     same_part = _slots.chosen_rows(adata, rows, split, strange | (codes >= 0))
     return name, codes, mask, found._replace(codes=np.where(strange & same_part, found.codes, -1))
 
 
-def _say_if_learnt_from(adata: AnnData, model: Classifier, codes: np.ndarray, mask: np.ndarray, split: str) -> None:
-    """Warn where the rows to judge, which nobody chose, are those that the classifier learnt from."""
-    learnt = training_rows(adata, model, codes, split)
+def _say_if_learnt_from(
+    adata: AnnData, model: Classifier, codes: np.ndarray, mask: np.ndarray, split: str, *, asked: bool
+) -> None:
+    """Warn where the split is no more that of the training; or where rows that nobody `asked` for are those learnt from."""
+    known, here = model.facts.get("split"), split_digest(adata, split)
+    if known is not None and here is not None and known["cells"] == here["cells"] and known["learnt"] != here["learnt"]:
+        msg = (
+            f"adata holds the cells of the training, but adata.obs[{split!r}] does not mark those that the classifier learnt from, "
+            "so they may be among the cells to judge: what is measured says little of new cells. Train again, or name the split "
+            "of the training by `split=`."
+        )
+        _slots.warn(msg)
+        return
+    learnt = None if asked else training_rows(adata, model, codes, split)
     if learnt is not None and (n := int((mask & learnt).sum())):
         msg = (
             f"{n} of the {int(mask.sum())} cells to judge are, it seems, those that the classifier learnt from: what is measured "

@@ -16,6 +16,7 @@ from cellclf.pp._spread import naming_genes
 from cellclf.tl._attempt import Problem
 from cellclf.tl._genes import check_order, given_columns, select, values_and_names
 from cellclf.tl._rows import plan, test_rows
+from cellclf.tl._start import settings
 from cellclf.tl._strengths import Examiner, train_strengths
 from cellclf.tl._tables import columns as columns_of
 
@@ -153,9 +154,10 @@ def l1_path(
     >>> path.trainings["penalty"].tolist()
     ['none', 'linear', 'l1', 'group_l1', 'group_l1']
     """
+    _slots.check_key(key_added)
     strengths = [("l1", value) for value in _strengths("l1", l1)]
     strengths += [("group_l1", value) for value in _strengths("group_l1", group_l1)]
-    fit, network = replace(fit or Fit(), refit=False), network or MLP()
+    fit, network = replace(settings(fit), refit=False), network or MLP()
     _check(strengths, fit, network)
     x, names = values_and_names(adata, layer)
     seed = int(np.random.default_rng(rng).integers(2**62))

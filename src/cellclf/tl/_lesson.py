@@ -11,6 +11,7 @@ from cellclf._preprocessing import Preprocessing
 from cellclf.fit import Rows, train
 from cellclf.fit._several import train_several
 from cellclf.fit._stacking import has_room, heard, linear_models, speak
+from cellclf.tl._model import layer_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,8 +80,7 @@ def needed_rows(adata: AnnData, model: Classifier, codes: np.ndarray, split: str
 
 def fetch(adata: AnnData, model: Classifier, columns: np.ndarray, rows: np.ndarray, *, layer: str | None) -> Any:
     """Read `columns` of some rows (mask): raw and normalised values, one array where they are the same."""
-    layer = model.facts["layer"] if layer is None else layer
-    x = _slots.matrix(adata, layer=None if layer == "X" else layer)
+    x = _slots.matrix(adata, layer=layer_to_read(adata, model, layer))
     raw, totals = stats.dense(x, rows, columns)
     if not np.isfinite(raw).all():
         msg = "The matrix holds NaN or infinite values in genes of the classifier. Remove or replace them first."

@@ -31,6 +31,7 @@ class Values(NamedTuple):
 
 def resolve(adata: AnnData, classifier: Any, key: str) -> Classifier:
     """Return the classifier meant: a Classifier, a file, an AnnData that carries one, or the one in `adata.uns[key]`."""
+    _slots.load_tables(adata)
     if isinstance(classifier, Classifier):
         return classifier
     if isinstance(classifier, str | os.PathLike):
@@ -59,10 +60,15 @@ def read(
     gene_symbols: str | None = None,
 ) -> Iterator[Values]:
     """Read the model's genes of the chosen rows (mask), block by block, as the network's scaling expects them."""
-    rep = classifier.facts["use_rep"]
-    layer = layer if layer is not None or rep is not None else classifier.facts["layer"]
-    x = _slots.matrix(adata, layer=None if layer == "X" else layer, use_rep=rep)
-    columns = _embedding_columns(x, classifier) if rep is not None else find_genes(adata, classifier, gene_symbols)
+    if (rep := classifier.facts["use_rep"]) is not None:
+        if gene_symbols is not None:
+            msg = f"gene_symbols={gene_symbols!r} means nothing to a classifier of the embedding {rep!r}. Leave it out."
+            raise ValueError(msg)
+        x = _slots.matrix(adata, layer=layer, use_rep=rep)
+        columns = _embedding_columns(x, classifier)
+    else:
+        x = _slots.matrix(adata, layer=layer_to_read(adata, classifier, layer))
+        columns = find_genes(adata, classifier, gene_symbols)
     seen_before = False
     for block in stats.dense_blocks(x, rows, columns):
         _check(block.values, columns >= 0, classifier)
@@ -70,6 +76,20 @@ def read(
             _warn_of_counts(block.values[:, columns >= 0], classifier)
         seen_before = True
         yield Values(block.rows, classifier.normalised(block.values, block.totals))
+
+
+def layer_to_read(adata: AnnData, classifier: Classifier, layer: str | None) -> str | None:
+    """Return the layer that is meant (None: X): the one given, where ``"X"`` is X itself, or that of the training."""
+    if layer is not None:
+        return None if layer == "X" else layer
+    trained_on = classifier.facts["layer"]
+    if trained_on is not None and trained_on not in adata.layers:
+        msg = (
+            f"The classifier was trained on the layer {trained_on!r}, and adata.layers holds: {_slots.listing(adata.layers)}. "
+            "Name the layer with such values by `layer=`; layer='X' means X itself."
+        )
+        raise KeyError(msg)
+    return trained_on
 
 
 def find_genes(adata: AnnData, classifier: Classifier, gene_symbols: str | None) -> np.ndarray:
@@ -116,9 +136,12 @@ def _check(values: np.ndarray, present: np.ndarray, classifier: Classifier) -> N
             f"({_slots.listing(classifier.genes[present][bad.any(axis=0)], 3)}). Remove or replace them first."
         )
         raise ValueError(msg)
-    if classifier.preprocessing.counts and ((seen < 0).any() or (seen != np.rint(seen)).any()):
+    if not classifier.preprocessing.counts:
+        return
+    decimals = classifier.options.preprocess == "auto"  # which has seen whole numbers; "counts" may be decimal
+    if (seen < 0).any() or (decimals and (seen != np.rint(seen)).any()):
         msg = (
-            "The classifier was trained on counts, but adata holds decimal or negative numbers. "
+            f"The classifier was trained on counts, but adata holds {'decimal or ' if decimals else ''}negative numbers. "
             "Name the layer that holds the counts with `layer=`."
         )
         raise ValueError(msg)

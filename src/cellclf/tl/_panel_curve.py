@@ -16,6 +16,7 @@ from cellclf.tl._attempt import Problem
 from cellclf.tl._genes import N_GENES, values_and_names
 from cellclf.tl._panels import Judge, measure, train_panels
 from cellclf.tl._rows import plan, test_rows
+from cellclf.tl._start import settings
 from cellclf.tl._tables import columns as columns_of
 
 if TYPE_CHECKING:
@@ -173,8 +174,9 @@ def panel_curve(
     >>> adata.var["panel"] = adata.var_names.isin(curve.panel)
     >>> clf = cc.tl.train(adata, "bulk_labels", genes="panel")
     """
+    _slots.check_key(key_added)
     sizes = _sizes(n_genes, tolerance)
-    fit, network = replace(fit or Fit(), refit=False), network or MLP()
+    fit, network = replace(settings(fit), refit=False), network or MLP()
     x, names = values_and_names(adata, layer)
     seed = int(np.random.default_rng(rng).integers(2**62))
     rows, slots = plan(adata, _slots.labels(adata, label), split, fit, seed)

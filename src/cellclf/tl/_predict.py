@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from colorsys import hls_to_rgb
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,6 +116,8 @@ def predict(
     `adata.uns['cellclf_colors']` : :class:`numpy.ndarray` (n_classes, str)
         The label's colours, where the classifier knows them; with `unknown` always, and grey for unknown cells.
 
+    What an earlier call wrote and this one does not have is taken away.
+
     Raises
     ------
     KeyError
@@ -122,7 +125,7 @@ def predict(
     ValueError
         Too few of the classifier's genes are in `adata`, gene names occur twice, or values are not finite or not of
         the kind that the classifier was trained on. Or `unknown` is no share, the classifier holds no calibration scores or
-        too few of them, or has a class named ``"Unknown"``.
+        too few of them, or has a class named ``"Unknown"``. Or `key_added` is the column of the label.
 
     Examples
     --------
@@ -133,7 +136,9 @@ def predict(
     >>> adata.obsm["cellclf_proba"].shape
     (700, 10)
     """
+    _slots.check_key(key_added)
     model = resolve(adata, classifier, key_added)
+    _slots.spare_label(adata, key_added, model.facts["label"])
     known = None if unknown is None else calibration(model, unknown)
     adata = adata.copy() if copy else adata
     measured = (*MEASURED, "nonconformity") if known is not None else MEASURED
@@ -155,8 +160,20 @@ def predict(
         obsm[f"{key_added}_proba"] = arrays["proba"]
     if judged is not None:
         obsm[f"{key_added}_set"] = judged.sets
+    old = adata.uns.get(f"{key_added}_predict")
     _slots.write(adata, {"obs": columns, "obsm": obsm, "uns": uns})
+    if isinstance(old, Mapping) and str(old.get("function")) == "cellclf.tl.predict":
+        _take_away(adata, set(_slots.strings(old.get("written_obs", []))) - set(columns), key_added, obsm)
     return adata if copy else None
+
+
+def _take_away(adata: AnnData, columns: Iterable[str], key: str, obsm: Mapping[str, Any]) -> None:
+    """Remove what an earlier call left and this one does not have: it would not belong to these predictions."""
+    for name in columns:
+        if name in adata.obs:
+            del adata.obs[name]
+    for name in {f"{key}_proba", f"{key}_set"} - set(obsm):
+        adata.obsm.pop(name, None)
 
 
 def calibration(model: Classifier, error_rate: float) -> stats.Conformal:

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from cellclf import _slots, stats
+from cellclf.tl._model import layer_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +51,7 @@ def information(
     adata: AnnData, model: Classifier, codes: np.ndarray, place: np.ndarray, layer: str | None
 ) -> np.ndarray:
     """Return what each gene of the classifier tells of the label on the training rows."""
-    layer = model.facts["layer"] if layer is None else layer
-    x = _slots.matrix(adata, layer=None if layer == "X" else layer)
+    x = _slots.matrix(adata, layer=layer_to_read(adata, model, layer))
     bins = stats.bin_edges(x, codes >= 0, bins="auto")
     table = stats.contingency(x, codes, bins=bins, n_classes=len(model.classes))
     return stats.mutual_information(table, corrected=True)[place]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from cellclf import _slots
 from cellclf.pp import _split
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellclf.fit import Fit
+
+MISSING = {"", "nan", "NaN", "NA", "N/A", "<NA>"}
 
 
 class LearningRows(NamedTuple):
@@ -65,6 +68,24 @@ def test_rows(
     return marked & (rows.found.codes >= 0)
 
 
+def split_digest(
+    adata: AnnData, split: str | None, slots: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, str] | None:
+    """Digest the names of all cells and of those marked train or valid, in any order; None where no split is asked for.
+
+    The split stands in `adata` or (in `slots`) has just been made; where it is not there, no cell is marked.
+    """
+    if split is None:
+        return None
+    marks = (slots or {}).get("obs", {}).get("split", adata.obs.get(split))
+    parts = np.full(adata.n_obs, None) if marks is None else np.asarray(marks, dtype=object)
+    learnt = np.array([_slots.SPLIT_NAMES.get(str(part)) in {"train", "valid"} for part in parts], dtype=bool)
+    names = pd.util.hash_array(adata.obs_names.astype(str).to_numpy(dtype=object), categorize=False)
+    return {
+        part: f"{names[rows].sum(dtype=np.uint64):016x}" for part, rows in (("cells", slice(None)), ("learnt", learnt))
+    }
+
+
 def _of_training_rows(found: _slots.Labels, train: np.ndarray) -> _slots.Labels:
     """Keep the classes of the training rows, and say which ones they lack."""
     kept = _slots.keep_classes(found, train, what="training rows")
@@ -75,7 +96,19 @@ def _of_training_rows(found: _slots.Labels, train: np.ndarray) -> _slots.Labels:
             "Mark some of its cells as training rows, or remove the label from them."
         )
         _slots.warn(msg)
+    _say_if_missing(kept)
     return kept
+
+
+def _say_if_missing(found: _slots.Labels) -> None:
+    """Warn of classes that seem to be missing values which were made words, as `astype(str)` does."""
+    words = [name for name in found.classes if name.strip() in MISSING]
+    if words:
+        msg = (
+            f"label={found.name!r} has the class {_slots.listing(words, 3)}, which looks like a missing value and is learnt as any "
+            f"other. If it is missing: adata.obs.loc[adata.obs[{found.name!r}].isin({words}), {found.name!r}] = None."
+        )
+        _slots.warn(msg)
 
 
 def within(found: _slots.Labels, train: np.ndarray, fit: Fit, seed: int) -> LearningRows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from cellclf import _slots, stats
 from cellclf.attribution import shadow_qvalues
 from cellclf.tl._lesson import Lesson, Pupil, check_all_there, fetch, teach
+from cellclf.tl._model import layer_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellclf._classifier import Classifier
+
+logger = logging.getLogger("cellclf")
 
 LEVEL = 0.05
 MOST_CELLS = 2**15  # that learn beside shadows, or judge them: all values lie in memory, several times
@@ -57,7 +61,6 @@ def shadow_null(
     generator = np.random.default_rng(seed)
     columns, _ = _slots.match_genes(adata, model.genes, gene_symbols=gene_symbols)
     check_all_there(model, columns)
-    layer = model.facts["layer"] if layer is None else layer
     number = np.cumsum(judged) - 1
     learnt, judged = (_at_most(MOST_CELLS, rows, codes, generator) for rows in (learnt, judged))
     both = learnt | judged
@@ -68,7 +71,7 @@ def shadow_null(
     try:
         for taught, heard in _parts(codes, learnt, judged, n_networks, generator):
             source = _sources(learnt, judged, generator)
-            winners = _winners(adata, codes, columns, learnt, source, layer=layer)
+            winners = _winners(adata, codes, columns, learnt, source, layer=layer_to_read(adata, model, layer))
             shadow_raw, shadow_values = fetch(adata, model, winners, both, layer=layer)
             rows, sources = place[taught], place[source[taught]]
             material = Lesson(
@@ -84,6 +87,7 @@ def shadow_null(
     except KeyboardInterrupt:
         if not genes:
             raise
+        logger.warning("Interrupted: the null rests on %d of %d networks.", len(genes), n_networks)
     pooled = np.concatenate(shadows)
     return Null(shadow_qvalues(np.array(genes), pooled), len(pooled), len(genes))
 
@@ -131,7 +135,7 @@ def _winners(
     """
     if len(columns) == adata.n_vars:
         return columns
-    x = _slots.matrix(adata, layer=None if layer == "X" else layer)
+    x = _slots.matrix(adata, layer=layer)
     bins = stats.bin_edges(x, learnt, bins="auto")
     rows, information = np.flatnonzero(learnt), []
     for order in (rows, source[rows]):  # a shadow row holds the values of another: it gives its class to that one

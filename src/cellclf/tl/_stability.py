@@ -161,6 +161,7 @@ def stability(
     >>> len(found.overlap)
     3
     """
+    _slots.check_key(key_added)
     model = resolve(adata, classifier, "cellclf")
     check_genes(model)
     _check(method, n_trainings, subsample, n_top, n_repeats, rows)

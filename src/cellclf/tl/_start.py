@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellclf import _slots
+from cellclf import _slots, stats
+from cellclf._classifier import Classifier
 from cellclf._preprocessing import ARRAYS, Preprocessing
 from cellclf.fit import Fit
 from cellclf.fit._transfer import Shape, transfer
 
 if TYPE_CHECKING:
-    from cellclf._classifier import Classifier
+    from cellclf._types import Matrix
     from cellclf.fit._task import Initial
     from cellclf.nn._registry import Description
 
 INHERITED = ("members", "preprocess", "scale", "information_power")
 
 
-def settings(fit: Fit | None, start: Classifier | None) -> Fit:
+def settings(fit: Fit | None, start: Classifier | None = None) -> Fit:
     """Return how to train: as given, or by the defaults, with what belongs to the start's network and its inputs."""
+    if fit is not None and not isinstance(fit, Fit):
+        msg = f"fit={fit!r} is no Fit. Give one, such as cc.Fit(epochs=20), or None for the defaults."
+        raise TypeError(msg)
+    if start is not None and not isinstance(start, Classifier):
+        msg = f"start is a {type(start).__name__}. Give a Classifier; of a file: cc.Classifier.load(path)."
+        raise TypeError(msg)
     if fit is not None or start is None:
         return fit or Fit()
     return Fit(**{name: getattr(start.options, name) for name in INHERITED})
@@ -51,6 +58,20 @@ def check(start: Classifier, network: Description, genes: np.ndarray, fit: Fit) 
             "Leave genes out."
         )
         raise ValueError(msg)
+
+
+def counts(start: Classifier, x: Matrix, rows: np.ndarray, fit: Fit) -> bool:
+    """Return whether the start was trained on counts, refusing some rows (mask) with values of another kind."""
+    kind = start.preprocessing.counts
+    if fit.preprocess == "auto" and stats.holds_counts(x, rows) != kind:
+        others = "decimal, negative or missing numbers, or none above 1"
+        there, here = ("counts", others) if kind else ("other values than counts", "counts")
+        msg = (
+            f"start was trained on {there}, but the training rows hold {here}. Name the layer with values like those of start "
+            f"by `layer=`, or give Fit(preprocess={'counts' if kind else 'none'!r}) if these are meant."
+        )
+        raise ValueError(msg)
+    return kind
 
 
 def preprocessing(start: Classifier, learnt: Preprocessing, genes: np.ndarray) -> Preprocessing:

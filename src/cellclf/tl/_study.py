@@ -20,6 +20,7 @@ from cellclf.tl._genes import check_order, given_columns, most_informative, valu
 from cellclf.tl._learn import learn
 from cellclf.tl._model import read
 from cellclf.tl._rows import within
+from cellclf.tl._start import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -109,7 +110,7 @@ def study(
     use_rep: str | None,
 ) -> Study:
     """Look up what is to be learnt, refusing what cannot be, before any work."""
-    fit, network = fit or Fit(), network or MLP()
+    fit, network = settings(fit), network or MLP()
     to_header(network)
     if not getattr(network, "needs_label", True):
         msg = f"{network} learns without a label, so there is no class to predict. Give the network a head."

@@ -16,7 +16,7 @@ from cellclf.tl._at_hand import folder
 from cellclf.tl._attempt import Problem
 from cellclf.tl._genes import check_order, columns_for, given_columns, select, values_and_names
 from cellclf.tl._learn import learn
-from cellclf.tl._rows import plan
+from cellclf.tl._rows import plan, split_digest
 
 if TYPE_CHECKING:
     import os
@@ -149,6 +149,7 @@ def train(
     >>> clf
     Classifier of 10 classes (CD4+/CD25 T Reg, ...
     """
+    _slots.check_key(key_added)
     fit, network = _start.settings(fit, start), network or (MLP() if start is None else start.description)
     to_header(network)  # an unknown network is refused before any work
     found = _labels(adata, label, network, fit)
@@ -175,6 +176,7 @@ def train(
         "layer": layer,
         "use_rep": use_rep,
         "colors": name and _slots.label_colors(adata, name, classes),
+        "split": split_digest(adata, split, slots),
     }
     classifier = learn(problem, facts)
     call = {"label": label, "network": network, "fit": fit, "genes": genes, "layer": layer, "use_rep": use_rep}

@@ -192,6 +192,7 @@ def tune(
     >>> found = cc.tl.tune(adata, "bulk_labels", space=space, n_trials=2, n_folds=2, **quick)  # doctest: +SKIP
     >>> clf = cc.tl.train(adata, network=found.network, fit=found.fit)  # doctest: +SKIP
     """
+    _slots.check_key(key_added)
     study = _study.study(adata, label, network=network, fit=fit, genes=genes, layer=layer, use_rep=use_rep)
     settings = settings_of(space or Space(), study.network)
     points = grid_points(settings) if sampler == "grid" else None

@@ -87,6 +87,7 @@ def vote(
     votes = _of_neighbours(adata, words, neighbors) if by is None else _of_clusters(adata, words, by)
     best = votes.argmax(axis=1)
     name = f"{key}_vote" if key_added is None else key_added
+    _slots.spare_label(adata, name)
     obs = {
         name: pd.Categorical.from_codes(best, categories=pd.Index(categories)),
         f"{name}_share": votes[np.arange(len(votes)), best] / votes.sum(axis=1),
