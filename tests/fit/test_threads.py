@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy.linalg import blas  # noqa: F401 - loads SciPy's library
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import cellclf as cc
-from cellclf.fit._threads import LIBRARIES, torch_alone
+from cellclf.fit._threads import LIBRARIES, one_torch_thread, torch_alone
 from cellclf.tl import _learn
 
 
@@ -38,6 +39,20 @@ def test_who_leaves_first_takes_nothing_from_who_stays():
         assert set(threads().values()) == {1}
         other.__exit__(None, None, None)
         assert threads() == before
+
+
+def test_one_thread_here_leaves_other_threads_of_python_theirs():
+    before, elsewhere = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        with one_torch_thread():
+            assert torch.get_num_threads() == 1
+            other = Thread(target=lambda: elsewhere.append(torch.get_num_threads()))
+            other.start()
+            other.join()
+        assert [*elsewhere, torch.get_num_threads()] == [2, 2]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_classifier_is_trained_so(monkeypatch, small_adata):

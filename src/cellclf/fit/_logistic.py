@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
 from cellclf.fit._balance import class_weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from cellclf.fit._threads import one_torch_thread
 
 STRENGTH = 0.1  # one over twice the penalty on the squared weights, as scikit-learn's C
 N_STEPS = 40
@@ -58,19 +53,8 @@ def logistic(cells: np.ndarray, y: np.ndarray, sizes: np.ndarray, axes: np.ndarr
         tolerance_grad=TOLERANCE / 100,
         line_search_fn="strong_wolfe",
     )
-    with _one_thread():
+    with one_torch_thread():  # products of so few columns cost less than waiting for one another
         search.step(cost)
     along = (steps.detach() * unit).numpy()
     learnt = axes.astype(np.float64) @ along[:-1]
     return learnt, along[-1] - centre @ learnt
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: products of so few columns cost less than waiting for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

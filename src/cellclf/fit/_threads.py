@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 LIBRARIES = ("libopenblas", "libscipy_openblas")  # as built for all, and as shipped in the wheels of NumPy and SciPy
 
@@ -43,6 +44,11 @@ class _Restraint:
 
 
 _RESTRAINT = _Restraint()
+
+
+def one_torch_thread() -> AbstractContextManager[Any]:
+    """Let torch compute on one thread within, in this thread of Python: its own setting would be that of the others, too."""
+    return _libraries().select(user_api="openmp").limit(limits=1)
 
 
 @contextmanager
