@@ -50,11 +50,10 @@ def close_figures() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
+def same_threads() -> None:
     """Let each test compute on as many threads as the first: sums of floats depend on how many share them."""
     if "torch" in sys.modules and "OMP_NUM_THREADS" in os.environ:
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    yield
 
 
 @pytest.fixture
