@@ -16,12 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.collections import QuadMesh
 
 # three colours of Okabe and Ito that colour-blind readers tell apart
-BLUE, ORANGE, GREEN, GREY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#767676",
-)  # this grey stands out from white and black alike
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+GREY = "#767676"  # stands out from white and black alike
 RED = "#CC3311"  # beside blue alone
 MISSING = "#d9d9d9"
 MANY = 20  # more classes than this get smaller, upright names, long ones on one line
